@@ -1,0 +1,70 @@
+"""Every topic and service name of the graph, relative so that a namespace can be put in front.
+
+| name | message | from -> to |
+|---|---|---|
+| JOINT_STATES | sensor_msgs/JointState, arm joints + gripper joint, 1 kHz | arm -> all |
+| EFFORT_SETPOINT | sensor_msgs/JointState (effort), stamp = state answered, 1 kHz | controller -> arm |
+| GRIPPER_SETPOINT | sensor_msgs/JointState (position [m]), on change and at 50 Hz | controller -> arm |
+| TELEOP_POSE | geometry_msgs/PoseStamped in base | teleop -> controller |
+| TELEOP_GRIPPER | sensor_msgs/JointState (position [m]) | teleop -> controller |
+| JOINT_CHUNK | trajectory_msgs/JointTrajectory | policy, go-to -> controller |
+| POSE_CHUNK | trajectory_msgs/MultiDOFJointTrajectory, joints ee and gripper | policy -> controller |
+| EE_POSE | geometry_msgs/PoseStamped in base, measured, 100 Hz | controller -> all |
+| TARGET_POSE | geometry_msgs/PoseStamped in base, the target in force, 100 Hz | controller -> recorder |
+| TARGET_GRIPPER | sensor_msgs/JointState (position [m]), in force, 100 Hz | controller -> recorder |
+| JOY | sensor_msgs/Joy | gamepad or scripted operator -> teleop |
+| WORLD_STATE | sensor_msgs/JointState: all of MuJoCo's qpos, 30 Hz | sim -> sim cameras |
+| HAND_POSITION | geometry_msgs/PointStamped in base | hand-guided imports |
+| HAND_FORCE | geometry_msgs/WrenchStamped at ee | hand-guided imports |
+"""
+
+from __future__ import annotations
+
+JOINT_STATES = "joint_states"
+EFFORT_SETPOINT = "arm/effort_setpoint"
+GRIPPER_SETPOINT = "gripper/setpoint"
+TELEOP_POSE = "teleop/target_pose"
+TELEOP_GRIPPER = "teleop/target_gripper"
+JOINT_CHUNK = "policy/joint_chunk"
+POSE_CHUNK = "policy/pose_chunk"
+EE_POSE = "control/ee_pose"
+TARGET_POSE = "control/target_pose"
+TARGET_GRIPPER = "control/target_gripper"
+JOY = "joy"
+WORLD_STATE = "sim/world_state"
+HAND_POSITION = "hand_guiding/position"
+HAND_FORCE = "hand_guiding/force"
+DIAGNOSTICS = "/diagnostics"  # absolute by convention (REP 107)
+
+SIM_SUCCESS = "sim/success"  # std_msgs/Bool, 30 Hz, the task's own success test on true state
+
+# Services (std_srvs/Trigger unless said otherwise)
+SIM_RESET = "sim/reset"  # uses parameter `seed` of sim_node
+CONTROLLER_HOLD = "controller/hold"  # forget plans, hold where the arm is
+RECORDER_START = "recorder/start"
+RECORDER_STOP = "recorder/stop"
+RECORDER_KEEP = "recorder/keep"
+RECORDER_DISCARD = "recorder/discard"
+RECORDER_SUCCESS = "recorder/success"
+RECORDER_FAILURE = "recorder/failure"
+POLICY_ENABLE = "policy/enable"  # std_srvs/SetBool
+
+
+def object_pose(name: str) -> str:
+    """Topic of the true pose of an object of the simulation (PoseStamped in base)."""
+    return f"sim/object/{name}"
+
+
+def color(camera: str) -> str:
+    """Topic of the rgb8 image of a camera (realsense2_camera's naming)."""
+    return f"camera/{camera}/color/image_raw"
+
+
+def depth(camera: str) -> str:
+    """Topic of the 16UC1 depth image [mm] aligned to colour."""
+    return f"camera/{camera}/aligned_depth_to_color/image_raw"
+
+
+def camera_info(camera: str) -> str:
+    """Topic of the CameraInfo of both images."""
+    return f"camera/{camera}/color/camera_info"
