@@ -1,0 +1,39 @@
+"""One status of a node on /diagnostics: a level, a sentence and named values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from il_core import topics
+from il_core.ros.qos import STREAM
+
+
+class Level(Enum):
+    """Severity, in diagnostic_msgs' numbers."""
+
+    OK = DiagnosticStatus.OK
+    WARN = DiagnosticStatus.WARN
+    ERROR = DiagnosticStatus.ERROR
+    STALE = DiagnosticStatus.STALE
+
+
+class Diagnostics:
+    """Publisher of one named status."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        """Create the publisher; ``name`` is what tools show."""
+        self._node = node
+        self._name = name
+        self._publisher = node.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, STREAM)
+
+    def publish(self, level: Level, message: str, values: Mapping[str, object]) -> None:
+        """Publish the status now; values are shown with ``str``."""
+        status = DiagnosticStatus(level=level.value, name=self._name, message=message)
+        status.values = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
+        msg = DiagnosticArray(status=[status])
+        msg.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(msg)

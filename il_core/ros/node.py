@@ -1,0 +1,114 @@
+"""The main() of every executable: start, spin, leave safely, and say in one line what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from il_core.errors import IlError
+
+try:
+    from rclpy.experimental.events_executor import EventsExecutor as Executor
+except ImportError:  # Humble has none
+    from rclpy.executors import SingleThreadedExecutor as Executor
+
+log = logging.getLogger(__name__)
+
+FIFO_PRIORITY = 50  # above ordinary threads, below the kernel's own interrupt threads
+# A finite timeout, because the events executor without one hangs at full load (seen on rclpy 9.1.2);
+# short, because signals are acted on between two calls.
+SPIN_TIMEOUT_S = 0.1
+
+
+def try_realtime() -> bool:
+    """Ask for SCHED_FIFO; call it before ``rclpy.init`` so that the DDS threads inherit it.
+
+    Returns:
+        Whether the kernel granted it.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+    except OSError as error:
+        log.warning(
+            "no real-time permission (%s): cycles may be late; grant rtprio in /etc/security/limits.d", error
+        )
+        return False
+    return True
+
+
+class _StopFlag:
+    """Set by SIGINT or SIGTERM; the context stays valid, so that a last safe command can be sent."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._set)
+
+    def _set(self, number: int, frame: FrameType | None) -> None:
+        self.is_set = True
+
+
+def run(make_node: Callable[[], Node], *, realtime: bool = False) -> int:
+    """Run one node until it is told to stop.
+
+    ``on_shutdown_safe()`` of the node, if it has one, runs while publishing still works.
+
+    Args:
+        make_node: Builds the node; called after ``rclpy.init``.
+        realtime: Ask for SCHED_FIFO before ROS starts its threads.
+
+    Returns:
+        Exit status: 0 after Ctrl-C or SIGTERM, 1 after an error, which is printed as one line.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    if realtime:
+        try_realtime()
+    rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
+    stop = _StopFlag()
+    node: Node | None = None
+    try:
+        node = make_node()
+        spin(node, lambda: stop.is_set)
+    except IlError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except Exception:
+        log.exception("unexpected error; the node stops in its safe state")
+        return 1
+    finally:
+        _leave(node)
+    return 0
+
+
+def spin(node: Node, should_stop: Callable[[], bool]) -> None:
+    """Run callbacks of a node until ``should_stop`` says so or the context is shut down."""
+    executor = Executor()
+    executor.add_node(node)
+    try:
+        while rclpy.ok() and not should_stop():
+            executor.spin_once(timeout_sec=SPIN_TIMEOUT_S)
+    finally:
+        executor.remove_node(node)
+
+
+def _leave(node: Node | None) -> None:
+    """Send the last safe command, then take the node and the context down."""
+    if node is not None:
+        safe = getattr(node, "on_shutdown_safe", None)
+        if safe is not None and rclpy.ok():
+            safe()
+        node.destroy_node()
+    with contextlib.suppress(Exception):  # already shut down from outside: nothing left to do
+        rclpy.try_shutdown()
