@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -42,7 +42,7 @@ class Session:
         self.path: list[EePose] = []
         self._flags: dict[str, bool] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Session:
         """Start the node and its thread."""
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         self.node = Node(self._name)

@@ -1,0 +1,105 @@
+"""The first half of the demo: a scripted operator shows pick_place, a policy learns and repeats it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from il_cli import rollouts
+from il_cli.demo import figures
+from il_cli.demo.report import Measured
+from il_core import topics
+from il_core.config import Setup
+
+if TYPE_CHECKING:
+    from il_cli.process import Supervisor
+    from il_cli.ros.session import Session
+
+log = logging.getLogger(__name__)
+
+DEMONSTRATION_LIMIT_S = 25.0  # the operator needs 6 to 8 s, twice that when a grasp has to be repeated
+OPERATOR_PERFORM, OPERATOR_DONE = "operator/perform", "operator/done"
+
+Advance = Callable[[float], None]
+
+
+def record(
+    session: Session, supervisor: Supervisor, seeds: range, wanted: int, advance: Advance
+) -> list[Path]:
+    """Let the operator show the task until ``wanted`` demonstrations succeeded.
+
+    Failed demonstrations are kept too, labelled as such; the dataset leaves them out.
+
+    Returns:
+        Folders of all recordings kept, in order.
+    """
+    session.watch_flag(OPERATOR_DONE)
+    kept, good = [], 0
+    for seed in seeds:
+        if good == wanted:
+            break
+        rollouts.reset(session, seed, supervisor.check)
+        session.trigger(topics.RECORDER_START)
+        session.trigger(OPERATOR_PERFORM)
+        session.wait(lambda: not session.flag(OPERATOR_DONE), 5.0, "operator starts", supervisor.check)
+        session.wait(
+            lambda: session.flag(OPERATOR_DONE), DEMONSTRATION_LIMIT_S, "operator finishes", supervisor.check
+        )
+        session.trigger(topics.RECORDER_STOP)
+        session.trigger(topics.RECORDER_SUCCESS if session.success else topics.RECORDER_FAILURE)
+        answer = session.trigger(topics.RECORDER_KEEP)
+        kept.append(Path(answer.split()[-1]))
+        good += session.success
+        advance(float(session.success))
+    return kept
+
+
+def measure_recordings(measured: Measured, recordings: list[Path]) -> None:
+    """Sum what was received and lost per topic over all recordings."""
+    from il_core.store.recording import Recording
+
+    total: dict[str, dict[str, Any]] = {}
+    seconds: dict[str, float] = {}
+    for path in recordings:
+        header = Recording.open(path).header
+        for name, topic in header.topics.items():
+            row = total.setdefault(name, {"received": 0, "lost": 0, "rate_hz": 0.0})
+            row["received"] += topic.received
+            row["lost"] += sum(topic.lost.values())
+            seconds[name] = seconds.get(name, 0.0) + topic.seconds
+    for name, row in total.items():
+        row["rate_hz"] = row["received"] / seconds[name] if seconds[name] else 0.0
+    measured.record = {"episodes": len(recordings), "topics": total}
+
+
+def show_episodes(measured: Measured, dataset: Path, setup: Setup) -> None:
+    """Pictures and paths of the demonstrations for the report."""
+    from il_core.store.episodes import EpisodeStore
+
+    store = EpisodeStore.open(dataset, setup.digest)
+    for k in range(len(store)):
+        episode = store.episode(k)
+        measured.demo_paths.append(np.array([o.T_base_ee[:3, 3] for o in episode.observations]))
+        if k == 0:
+            middle = episode.observations[len(episode.observations) // 2]
+            for name, frame in middle.images.items():
+                measured.pictures[f"{name} camera, colour"] = frame.rgb
+                measured.pictures[f"{name} camera, depth"] = figures.depth_picture(frame.depth_m)
+
+
+def measure_control(measured: Measured, session: Session) -> None:
+    """Take over what the controller, the simulator and the policy published about themselves."""
+    controller, sim, policy = (session.diagnostics[name] for name in ("controller", "sim", "policy"))
+    measured.control = {
+        "rate_hz": float(controller["rate_hz"]),
+        "cycle_us": {"p50": float(controller["cycle_us_p50"]), "p99": float(controller["cycle_us_p99"])},
+        "tracking_rms_mm": float(controller["tracking_rms_mm"]),
+        "command_age_over_1_cycle": float(sim["command_age_over_1_cycle"]),
+    }
+    measured.policy = {
+        "inference_ms": {"p50": float(policy["inference_ms_p50"]), "p99": float(policy["inference_ms_p99"])}
+    }
