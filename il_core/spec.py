@@ -195,6 +195,8 @@ class TaskSpec:
         quat_xyzw_tool: Orientation of the tool where it is not part of the data.
         max_age_ms: Oldest sample a tick may use, per stream [ms]; keys ``arm``, ``ee_pose``,
             ``target``, and ``camera`` (all cameras).
+        press_m: Virtual penetration: a policy's targets are moved this far along the tool's z, so
+            that stiffness times it is the force pressed with [m].
     """
 
     name: str
@@ -210,6 +212,7 @@ class TaskSpec:
     quat_xyzw_tool: tuple[float, ...]
     max_age_ms: dict[str, float]
     objects: tuple[ColourObject, ...] = field(default=())
+    press_m: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject impossible tasks."""

@@ -17,12 +17,14 @@ from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from il_core import topics
 from il_core.errors import GraphError
 from il_core.ros import qos
+from il_core.ros.convert import pose_chunk_msg
 from il_core.ros.node import spin
-from il_core.types import EePose
+from il_core.types import ActionChunk, EePose
 from il_core.wire import ee_pose_from
 
 POLL_S = 0.01
@@ -49,6 +51,7 @@ class Session:
         self._watch(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, qos.STREAM)
         self._watch(PoseStamped, topics.EE_POSE, self._on_ee_pose, qos.STREAM)
         self._watch(Bool, topics.SIM_SUCCESS, self._on_success, qos.LATEST)
+        self._chunks = self.node.create_publisher(MultiDOFJointTrajectory, topics.POSE_CHUNK, qos.COMMAND)
         self._thread = threading.Thread(target=spin, args=(self.node, self._stop.is_set), daemon=True)
         self._thread.start()
         return self
@@ -64,6 +67,14 @@ class Session:
 
     def _watch(self, kind: type, topic: str, callback: Callable[[Any], None], profile: Any) -> None:  # noqa: ANN401
         self.node.create_subscription(kind, topic, callback, profile)
+
+    def now_ns(self) -> int:
+        """Current instant on the graph's clock [ns]."""
+        return int(self.node.get_clock().now().nanoseconds)
+
+    def send_chunk(self, chunk: ActionChunk) -> None:
+        """Ask the controller to follow a pose chunk."""
+        self._chunks.publish(pose_chunk_msg(chunk))
 
     def watch_flag(self, topic: str) -> None:
         """Follow a latched std_msgs/Bool; read it with :meth:`flag`."""

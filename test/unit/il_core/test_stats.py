@@ -1,0 +1,41 @@
+"""Intervals and percentiles that reports rest on."""
+
+import numpy as np
+import pytest
+
+from il_core.stats import percentiles, wilson95
+
+
+def test_wilson_interval_of_18_of_20_is_the_published_one():
+    lo, hi = wilson95(18, 20)
+    # Independent numbers: statsmodels.proportion_confint(18, 20, method="wilson")
+    assert lo == pytest.approx(0.6990, abs=1e-4)
+    assert hi == pytest.approx(0.9721, abs=1e-4)
+
+
+def test_wilson_interval_contains_the_rate_and_stays_in_the_unit_interval(rng):
+    for _ in range(200):
+        n = int(rng.integers(1, 400))
+        k = int(rng.integers(0, n + 1))
+        lo, hi = wilson95(k, n)
+        assert 0.0 <= lo <= k / n <= hi <= 1.0
+
+
+def test_wilson_interval_narrows_with_more_trials():
+    widths = [np.diff(wilson95(9 * n, 10 * n))[0] for n in (1, 4, 16)]
+    assert widths[0] > widths[1] > widths[2]
+
+
+@pytest.mark.parametrize("k, n", [(-1, 3), (4, 3), (0, 0)])
+def test_impossible_counts_are_refused(k, n):
+    with pytest.raises(ValueError, match=f"got {k} of {n}"):
+        wilson95(k, n)
+
+
+def test_percentiles_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="nothing was measured"):
+        percentiles([], 50.0)
+
+
+def test_percentiles_are_those_of_the_sorted_values():
+    assert percentiles([3.0, 1.0, 2.0], 0, 50, 100) == [1.0, 2.0, 3.0]
