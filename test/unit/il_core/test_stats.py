@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from il_core.stats import percentiles, wilson95
 
 
-def test_wilson_interval_of_18_of_20_is_the_published_one():
-    lo, hi = wilson95(18, 20)
-    # Independent numbers: statsmodels.proportion_confint(18, 20, method="wilson")
-    assert lo == pytest.approx(0.6990, abs=1e-4)
-    assert hi == pytest.approx(0.9721, abs=1e-4)
+@pytest.mark.parametrize("k, n", [(0, 20), (18, 20), (20, 20), (7, 300)])
+def test_wilson_interval_agrees_with_scipys_own(k, n):
+    theirs = binomtest(k, n).proportion_ci(0.95, method="wilson")
+    assert wilson95(k, n) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
 def test_wilson_interval_contains_the_rate_and_stays_in_the_unit_interval(rng):
