@@ -1,0 +1,1 @@
+"""Files on disk, reader beside writer: recordings (rosbag2 directories) and datasets."""
