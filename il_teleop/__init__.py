@@ -1,0 +1,1 @@
+"""People in, recordings and datasets out: devices, retargeting, recorder."""

@@ -1,0 +1,39 @@
+"""What may vary between two runs of the teleoperation nodes: values of ROS parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from il_core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderConfig:
+    """Parameters of recorder_node.
+
+    Attributes:
+        task: Name in config/task/, or path.
+        robot: Name in config/robot/ or path; empty means the task's own.
+        root: Folder of the recordings.
+        operator: Who demonstrates.
+        notes: Free text kept with each recording.
+        state_rate_hz: Rate of the joint states [Hz], to see gaps.
+        start_timeout_s: Longest wait for a silent topic at start [s].
+        silent_s: A required topic without a message for so long is silent [s].
+        queue_mb: Most data waiting for the disk [MB].
+    """
+
+    task: str = "pick_place"
+    robot: str = ""
+    root: str = "outputs/recordings"
+    operator: str = ""
+    notes: str = ""
+    state_rate_hz: float = 1000.0
+    start_timeout_s: float = 5.0
+    silent_s: float = 2.0
+    queue_mb: float = 256.0
+
+    def __post_init__(self) -> None:
+        """Reject limits that could never be met."""
+        if min(self.state_rate_hz, self.start_timeout_s, self.silent_s, self.queue_mb) <= 0:
+            raise ConfigError("recorder", "rates, times and queue_mb must be positive")

@@ -1,0 +1,136 @@
+"""One demonstration on its way to disk: a bounded queue between the receiver and one writer thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+
+from il_core.store.recording import RecordingWriter
+from il_core.types import Outcome
+from il_core.wire import header_stamp_ns_from_cdr
+from il_teleop.recorder import TopicStats
+
+IDLE_S = 0.005  # the writer looks for work 200 times a second: cheaper than waking it per message
+
+_Message = tuple[str, bytes, int, int]
+
+
+class Take:
+    """Receives messages on one thread, writes them on another, and counts what is lost between.
+
+    All methods are for the receiving thread; the futures are completed by the writer thread.
+    """
+
+    def __init__(self, writer: RecordingWriter, stats: Mapping[str, TopicStats], queue_bytes: int) -> None:
+        """Announce the topics and start the writer thread.
+
+        Args:
+            writer: An open recording.
+            stats: Accounts, by topic; set to zero here.
+            queue_bytes: Most bytes waiting for the disk; what comes beyond is counted as lost.
+
+        Raises:
+            RecordingError: the disk is full.
+        """
+        self.writer = writer
+        self.error: Exception | None = None
+        self._stats = stats
+        self._queue_bytes = queue_bytes
+        self._queue: deque[_Message | Callable[[], None]] = deque()
+        self._put_bytes = 0  # written by the receiving thread only
+        self._done_bytes = 0  # written by the writer thread only
+        for topic, topic_stats in stats.items():
+            topic_stats.begin()
+            writer.add_topic(topic, topic_stats.plan.type)
+        self._is_running = True
+        self._thread = threading.Thread(target=self._run, name="recording-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes waiting for the disk."""
+        return self._put_bytes - self._done_bytes
+
+    def receive(self, topic: str, data: bytes, log_ns: int) -> None:
+        """Take one message; never blocks.
+
+        Args:
+            topic: An announced topic.
+            data: Serialised message whose first field is a Header.
+            log_ns: Receive time [ns].
+        """
+        stats = self._stats[topic]
+        if self.backlog_bytes + len(data) > self._queue_bytes:
+            stats.lose("queue")
+            return
+        stamp_ns = header_stamp_ns_from_cdr(data)
+        stats.take(stamp_ns, log_ns)
+        self._put_bytes += len(data)
+        self._queue.append((topic, data, log_ns, stamp_ns))
+
+    def flush(self) -> Future[None]:
+        """Completed when all that was received is handed to the file."""
+        return self._call(lambda: None)
+
+    def commit(self, outcome: Outcome, notes: Mapping[str, str]) -> Future[Path]:
+        """Finish the recording; completed with its folder, or the error that prevented it."""
+        return self._call(lambda: self._commit(outcome, notes), is_last=True)
+
+    def remove(self) -> Future[None]:
+        """Remove the recording; completed when it is gone."""
+        self._queue.clear()
+        return self._call(self.writer.discard, is_last=True)
+
+    def _commit(self, outcome: Outcome, notes: Mapping[str, str]) -> Path:
+        """All or nothing: what cannot be finished is removed."""
+        try:
+            if self.error is not None:
+                raise self.error
+            counts = self.writer.counts
+            account = {topic: stats.record(counts[topic]) for topic, stats in self._stats.items()}
+            return self.writer.commit(outcome, notes, account)
+        except Exception:
+            self.writer.discard()
+            raise
+
+    def _call(self, action: Callable[[], object], *, is_last: bool = False) -> Future:  # type: ignore[type-arg]
+        """Run an action on the writer thread after all messages so far."""
+        future: Future[object] = Future()
+
+        def run() -> None:
+            try:
+                result = action()
+            except Exception as error:  # noqa: BLE001 - thread entry: handed to whoever waits
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+            if is_last:
+                self._is_running = False
+
+        self._queue.append(run)
+        return future
+
+    def _run(self) -> None:
+        while self._is_running:
+            try:
+                item = self._queue.popleft()
+            except IndexError:
+                time.sleep(IDLE_S)
+                continue
+            if isinstance(item, tuple):
+                self._write(item)
+            else:
+                item()
+
+    def _write(self, message: _Message) -> None:
+        """Write one message; after the first failure nothing more is tried."""
+        if self.error is None:
+            try:
+                self.writer.append(*message)
+            except Exception as error:  # noqa: BLE001 - thread entry: the node asks for it and goes to fault
+                self.error = error
+        self._done_bytes += len(message[1])
