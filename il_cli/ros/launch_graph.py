@@ -1,0 +1,42 @@
+"""The graphs of il_core.graph as ROS launch descriptions; the files in launch/ call this."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from il_core.graph import GraphOptions, graph, node_environment, options_from_text
+
+
+def describe(name: str) -> LaunchDescription:
+    """Launch description of a graph; every field of GraphOptions is a launch argument.
+
+    Args:
+        name: One of il_core.graph.GRAPHS.
+    """
+    arguments = [
+        DeclareLaunchArgument(f.name, default_value=str(f.default)) for f in fields(GraphOptions)
+    ]
+    added = {k: v for k, v in node_environment(os.environ).items() if os.environ.get(k) != v}
+    environment = [SetEnvironmentVariable(k, v) for k, v in added.items()]
+
+    def start(context: LaunchContext) -> list[Node]:
+        """Read the launch arguments and make one launch action per node."""
+        values = {f.name: LaunchConfiguration(f.name).perform(context) for f in fields(GraphOptions)}
+        return [
+            Node(
+                package="il_robot",
+                executable=node.executable,
+                name=node.name,
+                parameters=[dict(node.parameters)],
+                output="screen",
+            )
+            for node in graph(name, options_from_text(values)).nodes
+        ]
+
+    return LaunchDescription([*arguments, *environment, OpaqueFunction(function=start)])

@@ -1,0 +1,225 @@
+"""Which nodes make up a job: the one description that `il up` and the launch files both start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import yaml
+
+from il_core import topics
+from il_core.config import from_mapping, load_setup
+from il_core.errors import ConfigError, nearest
+
+Parameter = str | int | float | bool
+
+TRANSPORT = "LARGE_DATA?max_msg_size=2MB&sockets_size=2MB&non_blocking=true&tcp_negotiation_timeout=50"
+"""Fast DDS transports: the default loses images on loopback, and mixed settings do not find each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One process of a graph.
+
+    Attributes:
+        name: ROS node name.
+        module: Python module with the node's ``main``; its last part is the executable's name.
+        parameters: ROS parameters that differ from the node's defaults.
+        topics: Topics that carry messages once the node works.
+        services: Services it offers once it works.
+    """
+
+    name: str
+    module: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    topics: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+
+    @property
+    def executable(self) -> str:
+        """Name for ``ros2 run il_robot``."""
+        return self.module.rsplit(".", 1)[-1]
+
+    @property
+    def ros_arguments(self) -> list[str]:
+        """Command-line arguments that give the node its name and parameters."""
+        arguments = ["--ros-args", "-r", f"__node:={self.name}"]
+        for key, value in self.parameters.items():
+            arguments += ["-p", f"{key}:={_yaml(value)}"]
+        return arguments
+
+
+def _yaml(value: Parameter) -> str:
+    """A parameter value as ROS reads it; quotes keep strings such as ``1`` or ``no`` strings."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return repr(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The nodes of a job, in the order they start; they stop in the opposite order.
+
+    What commands the arm starts after the arm and stops before it, so that nothing is commanded
+    that nobody holds.
+
+    Attributes:
+        name: Name of the job.
+        nodes: Its nodes.
+    """
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+
+    def node(self, name: str) -> NodeSpec:
+        """Look a node up by name.
+
+        Raises:
+            ConfigError: no such node; the message lists those there are.
+        """
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        problem = f"no node '{name}'; {nearest(name, [n.name for n in self.nodes])}"
+        raise ConfigError(f"graph '{self.name}'", problem)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphOptions:
+    """What may vary between two starts of the same graph.
+
+    Attributes:
+        task: Name in config/task/, or path of a YAML file.
+        robot: Name in config/robot/ or path; empty means the task's own.
+        sim: Whether the simulated arm and cameras are part of it; without, a driver of your own
+            and camera drivers serve the same topics.
+        seed: Seed of the simulated scene.
+        view: Show the simulated scene in a window.
+        operator: Whether the scripted operator takes the place of a person.
+        device: What the person moves: keyboard or joy.
+        recordings: Folder that recordings go to.
+        checkpoint: Folder of the policy to serve.
+    """
+
+    task: str = "pick_place"
+    robot: str = ""
+    sim: bool = True
+    seed: int = 0
+    view: bool = False
+    operator: bool = False
+    device: str = "joy"
+    recordings: str = "outputs/recordings"
+    checkpoint: str = ""
+
+
+def options_from_text(values: Mapping[str, str]) -> GraphOptions:
+    """Options from texts such as launch arguments.
+
+    Raises:
+        ConfigError: unknown option, or a text that is not of the option's type.
+    """
+    defaults = {f.name: f.default for f in fields(GraphOptions)}
+    converted: dict[str, object] = {}
+    for key, text in values.items():
+        default = defaults.get(key)
+        converted[key] = text if isinstance(default, str) else yaml.safe_load(text.lower())
+    return from_mapping(GraphOptions, converted, "graph options")
+
+
+_JOBS: dict[str, tuple[str, ...]] = {
+    "sim": ("controller",),
+    "teleop": ("controller", "teleop"),
+    "record": ("controller", "recorder", "teleop"),
+    "policy": ("controller", "policy"),
+    "all": ("controller", "recorder", "teleop", "policy"),
+}
+GRAPHS = tuple(_JOBS)
+"""Names :func:`graph` knows."""
+
+
+def graph(name: str, options: GraphOptions | None = None) -> Graph:
+    """Describe the nodes of a job.
+
+    Args:
+        name: One of GRAPHS.
+        options: What differs from the defaults.
+
+    Raises:
+        ConfigError: unknown graph, task or robot, or a policy graph without a checkpoint.
+    """
+    options = options or GraphOptions()
+    if name not in _JOBS:
+        raise ConfigError("graph", f"unknown graph '{name}'; {nearest(name, list(GRAPHS))}")
+    if "policy" in _JOBS[name] and not options.checkpoint:
+        raise ConfigError(f"graph '{name}'", "needs a checkpoint; train one with `il train`, name its folder")
+    cameras = load_setup(options.task, options.robot or None).task.cameras
+    names = list(_JOBS[name])
+    if options.operator:
+        names.append("operator")
+    if options.sim:
+        names = ["sim", *(["sim_camera"] if cameras else []), *names]
+    return Graph(name, tuple(_node(n, options, cameras) for n in names))
+
+
+def _node(name: str, options: GraphOptions, cameras: tuple[str, ...]) -> NodeSpec:
+    """The entry of one node: module, own parameters, and the signs of life to wait for."""
+    common: dict[str, Parameter] = {"task": options.task}
+    if options.robot:
+        common["robot"] = options.robot
+    images = tuple(t for c in cameras for t in (topics.color(c), topics.depth(c)))
+    own: dict[str, tuple[str, dict[str, Parameter], tuple[str, ...], tuple[str, ...]]] = {
+        "sim": (
+            "il_sim.ros.sim_node",
+            {"seed": options.seed, "view": options.view},
+            (topics.JOINT_STATES,),
+            (topics.SIM_RESET,),
+        ),
+        "sim_camera": ("il_sim.ros.sim_camera_node", {}, images, ()),
+        "controller": (
+            "il_control.ros.controller_node",
+            {},
+            (topics.EE_POSE, topics.EFFORT_SETPOINT),
+            (topics.CONTROLLER_HOLD,),
+        ),
+        "teleop": ("il_teleop.ros.teleop_node", {"device": options.device}, (), ("teleop/get_parameters",)),
+        "recorder": (
+            "il_teleop.ros.recorder_node",
+            {"root": options.recordings},
+            (),
+            (topics.RECORDER_START, topics.RECORDER_KEEP),
+        ),
+        "policy": (
+            "il_policy.ros.policy_node",
+            {"checkpoint": options.checkpoint},
+            (),
+            (topics.POLICY_ENABLE,),
+        ),
+        "operator": ("il_sim.ros.operator_node", {}, (), ("operator/get_parameters",)),
+    }
+    module, parameters, alive, services = own[name]
+    return NodeSpec(name, module, {**common, **parameters}, alive, services)
+
+
+def ros_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Environment that every process on the graph shares; what ``base`` already says stays.
+
+    Returns:
+        A copy of ``base`` with transport and discovery set.
+    """
+    ours = {
+        "FASTDDS_BUILTIN_TRANSPORTS": TRANSPORT,
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",  # a controller should not meet a neighbour's arm
+    }
+    return {**ours, **base}
+
+
+def node_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Environment of a node process: the graph's, one thread for numerics, headless GL, prompt logs."""
+    ours = {
+        "OMP_NUM_THREADS": "1",  # worker threads of one node would preempt the control cycle of another
+        "MUJOCO_GL": "egl",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {**ours, **ros_environment(base)}

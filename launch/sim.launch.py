@@ -1,0 +1,8 @@
+"""Simulated arm, cameras and controller: ``ros2 launch il_robot sim.launch.py task:=pick_place``."""
+
+from il_cli.ros.launch_graph import describe
+
+
+def generate_launch_description():  # noqa: ANN201 - the name and form launch expects
+    """Start graph ``sim``."""
+    return describe("sim")
