@@ -1,0 +1,205 @@
+"""One control cycle: who drives, where to, with which torque, checked. The same code everywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from il_control.arbiter import Arbiter, Source
+from il_control.config import ControlConfig, load_control_config
+from il_control.laws.cartesian_impedance import cartesian_impedance, pose_error, task_damping
+from il_control.laws.joint_impedance import joint_impedance
+from il_control.model import ArmModel
+from il_control.safety import Reason, SafetyGate
+from il_control.shaper import JointShaper, PoseShaper, VectorShaper
+from il_control.tracker import Mode, PlanTracker, Wish
+from il_core.config import Setup
+from il_core.spec import RobotSpec
+from il_core.types import ActionChunk, ArmCommand, ArmState, Setpoint, Vector
+
+DAMPING_PERIOD = 10  # cycles between two evaluations of the task inertia: it changes slowly
+TAU_POSTURE_MAX_NM = 5.0  # the elbow's spring is a preference, never a force to reckon with
+JUMP_RAD = 0.02  # beyond what the speed limit allows: encoder noise and timing stay below
+CLOCK_JUMP_NS = 1_000_000_000  # 1 s separates a late cycle from a clock that was set
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CycleReport:
+    """What one cycle did and why.
+
+    Attributes:
+        setpoint: What goes to the arm.
+        T_base_ee: Measured tool pose, (4, 4) [m].
+        T_base_ee_des: Shaped target of the Cartesian law, (4, 4) [m]; None under the joint law.
+        q_des: Shaped target of the joint law, (nq,) [rad]; None under the Cartesian law.
+        source: Who drives.
+        mode: What the plan in hand is good for.
+        reasons: Why the gate, or the cycle, did something else than asked.
+    """
+
+    setpoint: Setpoint
+    T_base_ee: Vector
+    T_base_ee_des: Vector | None
+    q_des: Vector | None
+    source: Source
+    mode: Mode
+    reasons: frozenset[Reason]
+
+
+class ControlCycle:
+    """All state of the controller between two cycles; no clock, no ROS, no allocation of meaning.
+
+    Without a source the arm holds where it was last asked to be (where it is, at first).
+    """
+
+    def __init__(self, config: ControlConfig, robot: RobotSpec, model: ArmModel) -> None:
+        """Combine settings, limits and model; the arm holds once it is first seen."""
+        self.config, self._robot, self._model = config, robot, model
+        self._gains = config.cartesian_gains()
+        tau, a_rad = config.target_time_constant_s, config.acceleration_max_rad_s2
+        self._pose = PoseShaper(
+            VectorShaper(tau, config.speed_max_m_s, config.acceleration_max_m_s2),
+            VectorShaper(tau, config.speed_max_rad_s, a_rad),
+        )
+        v_max = np.minimum(np.array(robot.v_max_rad_s), config.speed_max_rad_s)
+        self._joints = JointShaper(tau, v_max, a_rad)
+        self._k_p = np.array(config.joint_stiffness_nm_rad)
+        self._k_d = np.array(config.joint_damping_nms_rad)
+        self._q_home = np.array(robot.q_home_rad)
+        self._v_jump = np.array(robot.v_max_rad_s)
+        self._tracker = PlanTracker(int(config.max_plan_age_ms * 1e6))
+        self._arbiter = Arbiter()
+        self._gate = SafetyGate(robot, config)
+        self._command: ArmCommand | None = None
+        self._last: tuple[ArmState, int] | None = None
+        self._held: Wish | None = None
+        self._gripper = 1.0
+        self._task_k_d = np.zeros(6)
+        self._cycles = 0
+
+    def offer_chunk(self, chunk: ActionChunk) -> bool:
+        """Take a plan if it is fresher than those so far, and of this arm's size; say whether."""
+        if chunk.q_des is not None and chunk.q_des.shape[1] != self._robot.nq:
+            return False
+        return self._tracker.offer(chunk)
+
+    def offer_command(self, command: ArmCommand) -> bool:
+        """Take a teleoperated target if it is newer than the last; say whether."""
+        if self._command is not None and command.stamp_ns <= self._command.stamp_ns:
+            return False
+        self._command = command
+        return True
+
+    def hold(self) -> None:
+        """Forget plans and targets, and hold where the arm is at the next cycle."""
+        self._tracker.reset()
+        self._command = None
+        self._held = None
+
+    def step(self, state: ArmState, now_ns: int) -> CycleReport:
+        """Compute the answer to one measured state.
+
+        Args:
+            state: Newest measurement.
+            now_ns: Current instant on the clock of ``state.stamp_ns`` [ns].
+        """
+        reasons: set[Reason] = set()
+        self._check_continuity(state, now_ns, reasons)
+        model = self._model
+        model.update(state.q, state.v)
+        if self._held is None:
+            self._take_reference(state)
+        source, wish = self._choose(now_ns, reasons)
+        if wish.gripper_des is not None:
+            self._gripper = wish.gripper_des
+        tau = self._torque(state, wish)
+        setpoint = self._gate.setpoint(state, tau, self._gripper, model.bias, reasons)
+        is_joint = wish.q_des is not None
+        return CycleReport(
+            setpoint=setpoint,
+            T_base_ee=model.T_base_ee.copy(),
+            T_base_ee_des=None if is_joint else self._pose.T.copy(),
+            q_des=self._joints.q.copy() if is_joint else None,
+            source=source,
+            mode=self._tracker.mode(now_ns),
+            reasons=frozenset(reasons),
+        )
+
+    def _check_continuity(self, state: ArmState, now_ns: int, reasons: set[Reason]) -> None:
+        """Notice stale states, and jumps of the clock or of the measured posture."""
+        if abs(now_ns - state.stamp_ns) > self.config.max_state_age_ms * 1e6:
+            reasons.add(Reason.STALE_STATE)
+        if self._last is not None:
+            before, before_ns = self._last
+            if not 0 <= now_ns - before_ns <= CLOCK_JUMP_NS:
+                reasons.add(Reason.CLOCK_JUMP)
+                self.hold()
+            elapsed_s = max(self.config.dt, (state.stamp_ns - before.stamp_ns) * 1e-9)
+            allowed = 1.5 * self._v_jump * min(elapsed_s, 1.0) + JUMP_RAD
+            if (np.abs(state.q - before.q) > allowed).any():
+                reasons.add(Reason.STATE_JUMP)
+                self.hold()
+        self._last = (state, now_ns)
+
+    def _take_reference(self, state: ArmState) -> None:
+        """Start holding, by the Cartesian law, exactly where the arm is."""
+        T = self._model.T_base_ee.copy()
+        self._pose.reset(T)
+        self._held = Wish(None, T, np.zeros(6), None)
+        if self._cycles == 0:
+            self._gripper = min(1.0, max(0.0, state.gripper))
+
+    def _choose(self, now_ns: int, reasons: set[Reason]) -> tuple[Source, Wish]:
+        """Who drives, and what is wished for; changes of law start from the measured state."""
+        max_age_ns = self.config.max_command_age_ms * 1e6
+        command, before = self._command, self._arbiter.source
+        has_teleop = command is not None and abs(now_ns - command.stamp_ns) <= max_age_ns
+        plan = self._tracker.wish(now_ns)
+        source = self._arbiter.choose(has_teleop=has_teleop, has_plan=plan is not None)
+        if source is Source.HOLD and before is Source.TELEOP:
+            reasons.add(Reason.STALE_PLAN)
+        if self._tracker.mode(now_ns) is Mode.STALE and source is Source.HOLD:
+            reasons.add(Reason.STALE_PLAN)
+        wish = self._held
+        if source is Source.TELEOP and command is not None:
+            wish = Wish(None, command.T_base_ee_des, np.zeros(6), command.gripper_des)
+        elif source is Source.PLAN and plan is not None:
+            wish = plan
+        assert wish is not None and self._held is not None  # a reference was taken before
+        self._switch_law(self._held, wish)
+        nothing = np.zeros_like(wish.rate_des)
+        self._held = Wish(wish.q_des, wish.T_base_ee_des, nothing, None)
+        return source, wish
+
+    def _switch_law(self, before: Wish, now: Wish) -> None:
+        """Start the shaper of a law that was not in force, at the measured state."""
+        if now.q_des is not None and before.q_des is None:
+            self._joints.reset(self._model.q)
+        elif now.T_base_ee_des is not None and before.T_base_ee_des is None:
+            self._pose.reset(self._model.T_base_ee)
+
+    def _torque(self, state: ArmState, wish: Wish) -> Vector:
+        """Torque of the law the wish is for, before the gate."""
+        dt, model = self.config.dt, self._model
+        self._cycles += 1
+        if wish.q_des is not None:
+            self._joints.step(wish.q_des, wish.rate_des, dt)
+            target = (self._joints.q, self._joints.v)
+            return joint_impedance(state.q, state.v, *target, self._k_p, self._k_d, model.bias)
+        assert wish.T_base_ee_des is not None  # a Wish has one of the two
+        self._pose.step(wish.T_base_ee_des, wish.rate_des, dt)
+        if self._cycles % DAMPING_PERIOD == 1:
+            mass = model.mass_matrix()
+            self._task_k_d = task_damping(model.J_ee_aligned, mass, self._gains.k_p, self._gains.zeta)
+        posture = self._gains.k_p_null * (self._q_home - state.q)
+        posture = np.clip(posture, -TAU_POSTURE_MAX_NM, TAU_POSTURE_MAX_NM) - self._gains.k_d_null * state.v
+        error = pose_error(model.T_base_ee, self._pose.T)
+        return cartesian_impedance(
+            state.v, error, self._pose.twist, self._task_k_d, posture, self._gains, model.J_ee_aligned, model.bias
+        )
+
+
+def make_cycle(setup: Setup, config: ControlConfig | None = None) -> ControlCycle:
+    """Control cycle of a robot and task, with the settings of config/control/."""
+    return ControlCycle(config or load_control_config(setup), setup.robot, ArmModel(setup))

@@ -1,0 +1,1 @@
+"""Control laws: pure functions from state and target to joint torque, one law a file."""

@@ -1,0 +1,105 @@
+"""The tool held by a spring and a damper in space, the elbow by a weak spring of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from il_core.geometry import rotvec_from_matrix
+from il_core.types import Vector
+
+REGULARISATION = 1e-6  # of J J^T; keeps the projection finite at singularities, 2e-4 N·m of error elsewhere
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CartesianGains:
+    """Stiffness and damping of the tool and of the null space.
+
+    Attributes:
+        k_p: Tool stiffness: 3 translational [N/m], 3 rotational [N·m/rad], axes of base, (6,).
+        zeta: Damping ratio of each tool axis, (6,) [-]; 1 is critical.
+        e_max: Largest pose error acted on: 3 [m], 3 [rad], (6,); ``k_p * e_max`` bounds the force.
+        k_p_null: Stiffness towards the null-space posture, scalar [N·m/rad].
+        k_d_null: Damping in the null space, scalar [N·m·s/rad].
+    """
+
+    k_p: Vector
+    zeta: Vector
+    e_max: Vector
+    k_p_null: float
+    k_d_null: float
+
+
+def pose_error(T_base_ee: Vector, T_base_ee_des: Vector) -> Vector:
+    """Wanted minus measured pose in axes of base: position (3,) [m], rotation vector (3,) [rad].
+
+    The rotation vector turns the measured into the wanted orientation: R_des = exp(e) R.
+    """
+    e = np.empty(6)
+    e[:3] = T_base_ee_des[:3, 3] - T_base_ee[:3, 3]
+    e[3:] = rotvec_from_matrix(T_base_ee_des[:3, :3] @ T_base_ee[:3, :3].T)
+    return e
+
+
+def task_damping(J_ee_aligned: Vector, mass_matrix: Vector, k_p: Vector, zeta: Vector) -> Vector:
+    r"""Damping of each tool axis from its stiffness and the inertia felt along it.
+
+    .. math:: d_i = 2 \zeta_i \sqrt{k_i\, \lambda_i}, \qquad \lambda_i = \left[(J M^{-1} J^T)^{-1}\right]_{ii}
+
+    The damping-ratio design of Albu-Schäffer et al., "Cartesian impedance control of redundant
+    robots: recent results with the DLR-light-weight-arms", ICRA 2003, taken on the diagonal.
+
+    Args:
+        J_ee_aligned: Tool Jacobian, axes of base, (6, nq).
+        mass_matrix: Joint-space inertia, (nq, nq) [kg·m²].
+        k_p: Tool stiffness, (6,) [N/m, N·m/rad].
+        zeta: Damping ratios, (6,).
+
+    Returns:
+        Damping, (6,) [N·s/m, N·m·s/rad].
+    """
+    mobility = J_ee_aligned @ np.linalg.solve(mass_matrix, J_ee_aligned.T)
+    inertia = np.linalg.inv(mobility + REGULARISATION * np.eye(6)).diagonal()
+    return 2.0 * zeta * np.sqrt(k_p * inertia)
+
+
+def cartesian_impedance(
+    v: Vector,
+    error: Vector,
+    twist_des: Vector,
+    k_d: Vector,
+    tau_posture: Vector,
+    gains: CartesianGains,
+    J_ee_aligned: Vector,
+    bias: Vector,
+) -> Vector:
+    r"""Torque that pulls the tool to a moving pose, and the elbow to a posture without moving the tool.
+
+    .. math:: F &= K\,\mathrm{clip}(e) + D\,(\dot x^{des} - J v) \\
+              \tau &= J^T (F - (J J^T + \epsilon I)^{-1} J \tau_0) + \tau_0 + C(q, v) v + g(q)
+
+    The bracket removes from :math:`\tau_0` what would push the tool (the projection
+    :math:`I - J^T (J J^T)^{-1} J`). Ott, "Cartesian Impedance Control of Redundant and
+    Flexible-Joint Robots", Springer 2008, ch. 3 and 4.3.
+
+    Args:
+        v: Measured joint velocities, (nq,) [rad/s].
+        error: :func:`pose_error`, (6,) [m, rad].
+        twist_des: Velocity of the target, axes of base, linear first, (6,) [m/s, rad/s].
+        k_d: Tool damping, (6,) [N·s/m, N·m·s/rad].
+        tau_posture: Torque wanted for the posture before projection, (nq,) [N·m].
+        gains: Stiffness and error bounds.
+        J_ee_aligned: Tool Jacobian, axes of base, (6, nq).
+        bias: Coriolis, centrifugal and gravity torque, (nq,) [N·m].
+
+    Returns:
+        Joint torque, (nq,) [N·m], not yet saturated.
+    """
+    J = J_ee_aligned
+    e = np.clip(error, -gains.e_max, gains.e_max)
+    force = gains.k_p * e + k_d * (twist_des - J @ v)
+    gram = J @ J.T
+    gram.flat[::7] += REGULARISATION  # the diagonal of a 6 x 6
+    force -= np.linalg.solve(gram, J @ tau_posture)
+    return J.T @ force + tau_posture + bias

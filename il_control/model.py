@@ -1,0 +1,90 @@
+"""The arm's kinematics and dynamics: a thin wrapper over Pinocchio with frames in every name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pinocchio as pin
+
+from il_core.config import Setup
+from il_core.errors import ConfigError, nearest
+from il_core.types import Vector
+
+
+class ArmModel:
+    """Model of the arm with its gripper locked; quantities are current after :meth:`update`.
+
+    Attributes:
+        nq: Number of arm joints.
+        q: Joint positions of the last update, (nq,) [rad].
+        T_base_ee: Tool pose in base, (4, 4) [m].
+        J_ee_aligned: Jacobian of the tool point, axes of base, (6, nq): twist = J v, linear first.
+        bias: Coriolis, centrifugal and gravity torque, (nq,) [N·m].
+        gravity: Gravity torque, (nq,) [N·m].
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        """Build the model from the robot's URDF.
+
+        Raises:
+            ConfigError: the URDF does not parse, or lacks a joint or the tool frame.
+        """
+        robot = setup.robot
+        full = _parse(setup)
+        names = list(full.names)
+        for joint in (*robot.joint_names, robot.gripper_joint):
+            if joint not in names:
+                raise ConfigError(str(setup.urdf_path), f"no joint '{joint}'; {nearest(joint, names[1:])}")
+        locked = [full.getJointId(n) for n in names[1:] if n not in robot.joint_names]
+        self.model = pin.buildReducedModel(full, locked, pin.neutral(full))
+        if list(self.model.names)[1:] != list(robot.joint_names):
+            raise ConfigError(str(setup.urdf_path), f"joints come in the order {list(self.model.names)[1:]}")
+        frames = [f.name for f in self.model.frames]
+        if robot.ee_frame not in frames:
+            hint = nearest(robot.ee_frame, frames)
+            raise ConfigError(str(setup.urdf_path), f"no frame '{robot.ee_frame}'; {hint}")
+        self.model.armature = np.array(robot.armature_kg_m2)
+        self.data = self.model.createData()
+        self._frame = self.model.getFrameId(robot.ee_frame)
+        self.nq = robot.nq
+        self.q = np.zeros(self.nq)
+        self.T_base_ee = np.eye(4)
+        self.J_ee_aligned = np.zeros((6, self.nq))
+        self.bias = np.zeros(self.nq)
+        self.update(np.array(robot.q_home_rad), np.zeros(self.nq))
+
+    def update(self, q: Vector, v: Vector) -> None:
+        """Compute pose, Jacobian and bias for a state.
+
+        Args:
+            q: Joint positions, (nq,) [rad].
+            v: Joint velocities, (nq,) [rad/s].
+        """
+        self.q = q
+        self.bias = pin.nonLinearEffects(self.model, self.data, q, v)
+        pin.computeJointJacobians(self.model, self.data, q)
+        placement = pin.updateFramePlacement(self.model, self.data, self._frame)
+        self.T_base_ee[:3, :3] = placement.rotation
+        self.T_base_ee[:3, 3] = placement.translation
+        self.J_ee_aligned[:] = pin.getFrameJacobian(
+            self.model, self.data, self._frame, pin.LOCAL_WORLD_ALIGNED
+        )
+
+    @property
+    def gravity(self) -> Vector:
+        """Gravity torque at the posture of the last update, (nq,) [N·m]."""
+        return np.array(pin.computeGeneralizedGravity(self.model, self.data, self.q))
+
+    def mass_matrix(self) -> Vector:
+        """Joint-space inertia at the posture of the last update, (nq, nq) [kg·m²], armature included."""
+        upper = np.triu(pin.crba(self.model, self.data, self.q))
+        return upper + np.triu(upper, 1).T
+
+
+def _parse(setup: Setup) -> pin.Model:
+    """Parse the URDF, in our words if it fails."""
+    try:
+        return pin.buildModelFromUrdf(str(setup.urdf_path))
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(
+            str(setup.urdf_path), f"not a usable URDF: {str(error).strip() or 'parser gave no reason'}"
+        ) from error

@@ -1,0 +1,118 @@
+"""Targets that never jump: position, speed and acceleration stay bounded whatever is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from il_core.geometry import matrix_from_rotvec, rotvec_from_matrix
+from il_core.types import Vector
+
+
+def approach_speed(distance: float, rate_1_s: float, acceleration_max: float, speed_max: float) -> float:
+    r"""Speed at which to close a distance so that it can still be braked away.
+
+    .. math:: s(e) = \min(k\,e,\ \sqrt{2 a\,e},\ s_{max})
+
+    Args:
+        distance: Distance to go, not negative [m or rad].
+        rate_1_s: Gain k near the goal [1/s].
+        acceleration_max: Braking available, a [m/s² or rad/s²].
+        speed_max: [m/s or rad/s].
+    """
+    return float(min(rate_1_s * distance, np.sqrt(2.0 * acceleration_max * distance), speed_max))
+
+
+class VectorShaper:
+    """A point that follows a wanted one with bounded speed and acceleration (Euclidean norm)."""
+
+    def __init__(self, time_constant_s: float, speed_max: float, acceleration_max: float) -> None:
+        """Set the limits; call :meth:`reset` before the first :meth:`step`."""
+        self._rate_1_s = 1.0 / time_constant_s
+        self._speed_max, self._acceleration_max = speed_max, acceleration_max
+        self.velocity = np.zeros(3)
+
+    def reset(self, n: int) -> None:
+        """Come to rest; ``n`` is the number of coordinates."""
+        self.velocity = np.zeros(n)
+
+    def step(self, error: Vector, velocity_des: Vector, dt: float) -> Vector:
+        """Displacement of this cycle.
+
+        Args:
+            error: Wanted minus current point, (n,).
+            velocity_des: Velocity of the wanted point, (n,).
+            dt: Control period [s].
+
+        Returns:
+            What to add to the current point, (n,).
+        """
+        distance = float(np.sqrt(error @ error))
+        wanted = velocity_des
+        if distance > 0.0:
+            speed = approach_speed(distance, self._rate_1_s, self._acceleration_max, self._speed_max)
+            wanted = velocity_des + error * (speed / distance)
+        wanted = clip_norm(wanted, self._speed_max)
+        change = clip_norm(wanted - self.velocity, self._acceleration_max * dt)
+        self.velocity = self.velocity + change
+        return self.velocity * dt
+
+
+class PoseShaper:
+    """A pose that follows a wanted one: position and rotation each with bounded speed and acceleration."""
+
+    def __init__(self, position: VectorShaper, rotation: VectorShaper) -> None:
+        """Combine a shaper of positions [m] and one of rotation vectors [rad]."""
+        self._position, self._rotation = position, rotation
+        self.T = np.eye(4)
+        self.twist = np.zeros(6)
+
+    def reset(self, T: Vector) -> None:
+        """Come to rest at a pose."""
+        self.T = np.array(T)
+        self.twist = np.zeros(6)
+        self._position.reset(3)
+        self._rotation.reset(3)
+
+    def step(self, T_des: Vector, twist_des: Vector, dt: float) -> None:
+        """Move ``T`` and ``twist`` (axes of base, linear first) one cycle towards the wanted pose."""
+        self.T[:3, 3] += self._position.step(T_des[:3, 3] - self.T[:3, 3], twist_des[:3], dt)
+        error = rotvec_from_matrix(T_des[:3, :3] @ self.T[:3, :3].T)
+        turn = self._rotation.step(error, twist_des[3:], dt)
+        if turn.any():
+            self.T[:3, :3] = orthonormal(matrix_from_rotvec(turn) @ self.T[:3, :3])
+        self.twist[:3], self.twist[3:] = self._position.velocity, self._rotation.velocity
+
+
+class JointShaper:
+    """Joint positions that follow wanted ones, every joint within its own speed limit."""
+
+    def __init__(self, time_constant_s: float, v_max: Vector, acceleration_max: float) -> None:
+        """Set the limits: ``v_max`` (nq,) [rad/s], ``acceleration_max`` [rad/s²]."""
+        self._rate_1_s, self._v_max, self._a_max = 1.0 / time_constant_s, v_max, acceleration_max
+        self.q = np.zeros(len(v_max))
+        self.v = np.zeros(len(v_max))
+
+    def reset(self, q: Vector) -> None:
+        """Come to rest at a posture."""
+        self.q = np.array(q)
+        self.v = np.zeros(len(q))
+
+    def step(self, q_des: Vector, v_des: Vector, dt: float) -> None:
+        """Move ``q`` and ``v`` one cycle towards the wanted posture."""
+        error = q_des - self.q
+        distance = np.abs(error)
+        speed = np.minimum(self._rate_1_s * distance, np.sqrt(2.0 * self._a_max * distance))
+        wanted = np.clip(v_des + np.sign(error) * speed, -self._v_max, self._v_max)
+        self.v = self.v + np.clip(wanted - self.v, -self._a_max * dt, self._a_max * dt)
+        self.q = self.q + self.v * dt
+
+
+def clip_norm(x: Vector, limit: float) -> Vector:
+    """Shorten a vector to at most ``limit``, keeping its direction."""
+    norm = float(np.sqrt(x @ x))
+    return x if norm <= limit else x * (limit / norm)
+
+
+def orthonormal(R: Vector) -> Vector:
+    """One Newton step towards the nearest rotation: undoes the rounding of repeated products."""
+    return np.asarray(0.5 * R @ (3.0 * np.eye(3) - R.T @ R))
