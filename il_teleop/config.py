@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from il_core.errors import ConfigError
+from il_core.errors import ConfigError, nearest
+
+DEVICES = ("joy", "keyboard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +39,25 @@ class RecorderConfig:
         """Reject limits that could never be met."""
         if min(self.state_rate_hz, self.start_timeout_s, self.silent_s, self.queue_mb) <= 0:
             raise ConfigError("recorder", "rates, times and queue_mb must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class TeleopConfig:
+    """Parameters of teleop_node.
+
+    Attributes:
+        task: Name in config/task/, or path.
+        robot: Name in config/robot/ or path; empty means the task's own.
+        device: What the person moves: ``joy`` or ``keyboard``.
+        layout: File in config/teleop/ that says what the gamepad's buttons mean.
+    """
+
+    task: str = "pick_place"
+    robot: str = ""
+    device: str = "joy"
+    layout: str = "joy"
+
+    def __post_init__(self) -> None:
+        """Reject unknown devices."""
+        if self.device not in DEVICES:
+            raise ConfigError("teleop", f"unknown device '{self.device}'; {nearest(self.device, list(DEVICES))}")

@@ -1,0 +1,1 @@
+"""What people move: one file per device."""

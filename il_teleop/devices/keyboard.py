@@ -1,0 +1,169 @@
+"""A terminal's keyboard: arrows and letters move the tool, letters run the recorder."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import tty
+from types import TracebackType
+
+from il_core.errors import DeviceError
+from il_teleop.recorder import Event
+from il_teleop.retarget import Motion
+
+HOLD_NS = 300_000_000  # a terminal repeats a held key after 250 to 500 ms and tells nothing of its release
+SCALES = (0.1, 0.2, 0.4, 0.7, 1.0)
+
+HELP = """\
+space      clutch: drive / let go          g       gripper: close / open
+up, down   tool away / towards you (x)     r, s    recording: start, stop
+left,right tool left / right (y)           y, n    label it success, failure
+u, j       tool up / down (z)              k, d    keep, discard it
+1 2, 3 4, 5 6  turn about x, y, z          + -     faster, slower
+h          this help                       Ctrl-C  leave"""
+
+_AXES: dict[str, tuple[int, float]] = {
+    "up": (0, 1.0),
+    "down": (0, -1.0),
+    "left": (1, 1.0),
+    "right": (1, -1.0),
+    "u": (2, 1.0),
+    "j": (2, -1.0),
+    "1": (3, 1.0),
+    "2": (3, -1.0),
+    "3": (4, 1.0),
+    "4": (4, -1.0),
+    "5": (5, 1.0),
+    "6": (5, -1.0),
+}
+EVENT_KEYS = {
+    "r": Event.START,
+    "s": Event.STOP,
+    "k": Event.KEEP,
+    "d": Event.DISCARD,
+    "y": Event.SUCCESS,
+    "n": Event.FAILURE,
+}
+_ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
+
+
+def split_keys(text: str) -> tuple[list[str], str]:
+    """Cut what a terminal sent into keys.
+
+    Returns:
+        Keys (arrows by name, others as they are) and the beginning of an unfinished sequence.
+    """
+    keys, i = [], 0
+    while i < len(text):
+        if text[i] != "\x1b":
+            keys.append(text[i])
+            i += 1
+        elif len(text) - i < 3:
+            if text[i : i + 2] not in ("\x1b", "\x1b[", "\x1bO"):
+                i += 1  # Alt and a letter: drop the escape, the letter counts
+                continue
+            return keys, text[i:]
+        elif text[i + 1] in "[O" and text[i + 2] in _ARROWS:
+            keys.append(_ARROWS[text[i + 2]])
+            i += 3
+        else:
+            i += 1
+    return keys, ""
+
+
+class KeyboardDevice:
+    """Keys into motion; a key counts as held for a moment after each repetition."""
+
+    def __init__(self) -> None:
+        """Start with the clutch open at a moderate speed."""
+        self._held_ns: dict[int, tuple[float, int]] = {}
+        self._is_engaged = False
+        self._gripper_des: float | None = None
+        self._scale = 2
+        self._events: list[Event] = []
+        self.wants_help = True
+
+    def press(self, key: str, now_ns: int) -> None:
+        """Take one key, named as in :func:`split_keys`; unknown keys do nothing."""
+        if key in _AXES:
+            axis, sign = _AXES[key]
+            self._held_ns[axis] = (sign, now_ns)
+        elif key == " ":
+            self._is_engaged = not self._is_engaged
+            self._held_ns.clear()
+        elif key == "g":
+            self._gripper_des = 1.0 if self._gripper_des == 0.0 else 0.0
+        elif key in ("+", "-"):
+            step = 1 if key == "+" else -1
+            self._scale = min(max(self._scale + step, 0), len(SCALES) - 1)
+        elif key in EVENT_KEYS:
+            self._events.append(EVENT_KEYS[key])
+        elif key == "h":
+            self.wants_help = True
+
+    def motion(self, now_ns: int) -> Motion:
+        """Deflections of the keys held now."""
+        x, y, z, a, b, c = (self._deflection(axis, now_ns) for axis in range(6))
+        return Motion((x, y, z), (a, b, c), self._is_engaged, self._gripper_des)
+
+    def take_events(self) -> list[Event]:
+        """Recorder keys pressed since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def _deflection(self, axis: int, now_ns: int) -> float:
+        sign, pressed_ns = self._held_ns.get(axis, (0.0, 0))
+        return sign * SCALES[self._scale] if sign and now_ns - pressed_ns <= HOLD_NS else 0.0
+
+
+class Terminal:
+    """The terminal, read key by key without waiting; left as it was found."""
+
+    def __init__(self) -> None:
+        """Open the terminal of this process.
+
+        Raises:
+            DeviceError: there is none.
+        """
+        self._fd = sys.stdin.fileno() if _is_tty(sys.stdin) else _open_tty()
+        self._rest = ""
+
+    def __enter__(self) -> Terminal:
+        """Switch to single keys without echo; Ctrl-C still interrupts."""
+        self._saved = termios.tcgetattr(self._fd)
+        tty.setcbreak(self._fd)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Restore the terminal."""
+        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._saved)
+
+    def keys(self) -> list[str]:
+        """Keys pressed since the last call."""
+        if not select.select([self._fd], [], [], 0.0)[0]:
+            return []
+        try:
+            data = os.read(self._fd, 1024)
+        except OSError as error:
+            raise DeviceError(f"the terminal is gone ({error}); start again in a terminal") from error
+        keys, self._rest = split_keys(self._rest + data.decode(errors="ignore"))
+        return keys
+
+
+def _is_tty(stream: object) -> bool:
+    is_tty = getattr(stream, "isatty", None)
+    return bool(is_tty and is_tty())
+
+
+def _open_tty() -> int:
+    try:
+        return os.open("/dev/tty", os.O_RDWR)
+    except OSError:
+        raise DeviceError(
+            "device 'keyboard' needs a terminal and this process has none; "
+            "run `il teleop` in a terminal, or use device:=joy"
+        ) from None
