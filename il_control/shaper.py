@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from il_core.geometry import matrix_from_rotvec, rotvec_from_matrix
@@ -19,7 +21,7 @@ def approach_speed(distance: float, rate_1_s: float, acceleration_max: float, sp
         acceleration_max: Braking available, a [m/s² or rad/s²].
         speed_max: [m/s or rad/s].
     """
-    return float(min(rate_1_s * distance, np.sqrt(2.0 * acceleration_max * distance), speed_max))
+    return min(rate_1_s * distance, math.sqrt(2.0 * acceleration_max * distance), speed_max)
 
 
 class VectorShaper:
@@ -46,7 +48,7 @@ class VectorShaper:
         Returns:
             What to add to the current point, (n,).
         """
-        distance = float(np.sqrt(error @ error))
+        distance = math.sqrt(error @ error)
         wanted = velocity_des
         if distance > 0.0:
             speed = approach_speed(distance, self._rate_1_s, self._acceleration_max, self._speed_max)
@@ -109,10 +111,10 @@ class JointShaper:
 
 def clip_norm(x: Vector, limit: float) -> Vector:
     """Shorten a vector to at most ``limit``, keeping its direction."""
-    norm = float(np.sqrt(x @ x))
+    norm = math.sqrt(x @ x)
     return x if norm <= limit else x * (limit / norm)
 
 
 def orthonormal(R: Vector) -> Vector:
     """One Newton step towards the nearest rotation: undoes the rounding of repeated products."""
-    return np.asarray(0.5 * R @ (3.0 * np.eye(3) - R.T @ R))
+    return np.asarray(1.5 * R - 0.5 * R @ (R.T @ R))

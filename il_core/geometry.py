@@ -6,6 +6,8 @@ A pose ``T_a_b`` maps coordinates of b to a. Rotations leave this module only as
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -62,40 +64,45 @@ def quat_xyzw_from_matrix(R: Array) -> Array:
 
     Shepperd's method: divide by the largest of the four components, so it never divides by zero.
     """
-    xx, yy, zz = R[0, 0], R[1, 1], R[2, 2]
-    four_squares = np.array([1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz, 1 + xx + yy + zz])
-    i = int(np.argmax(four_squares))
-    s = 2.0 * np.sqrt(four_squares[i])
+    return np.array(_quaternion(R))
+
+
+def _quaternion(R: Array) -> tuple[float, float, float, float]:
+    """Scalar arithmetic throughout: this runs several times per control cycle."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = R.tolist()
+    squares = (1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz, 1 + xx + yy + zz)
+    largest = max(squares)
+    i = squares.index(largest)
+    h = math.sqrt(largest)  # twice the largest component
     if i == 3:
-        q = np.array([(R[2, 1] - R[1, 2]) / s, (R[0, 2] - R[2, 0]) / s, (R[1, 0] - R[0, 1]) / s, s / 4])
+        x, y, z, w = (zy - yz) / h, (xz - zx) / h, (yx - xy) / h, h
     elif i == 0:
-        q = np.array([s / 4, (R[0, 1] + R[1, 0]) / s, (R[0, 2] + R[2, 0]) / s, (R[2, 1] - R[1, 2]) / s])
+        x, y, z, w = h, (xy + yx) / h, (xz + zx) / h, (zy - yz) / h
     elif i == 1:
-        q = np.array([(R[0, 1] + R[1, 0]) / s, s / 4, (R[1, 2] + R[2, 1]) / s, (R[0, 2] - R[2, 0]) / s])
+        x, y, z, w = (xy + yx) / h, h, (yz + zy) / h, (xz - zx) / h
     else:
-        q = np.array([(R[0, 2] + R[2, 0]) / s, (R[1, 2] + R[2, 1]) / s, s / 4, (R[1, 0] - R[0, 1]) / s])
-    q /= np.linalg.norm(q)
-    return -q if q[3] < 0 else q
+        x, y, z, w = (xz + zx) / h, (yz + zy) / h, h, (yx - xy) / h
+    scale = math.copysign(1.0 / math.sqrt(x * x + y * y + z * z + w * w), w)
+    return x * scale, y * scale, z * scale, w * scale
 
 
 def rotvec_from_matrix(R: Array) -> Array:
     r"""Rotation vector (axis times angle) of a rotation matrix, (3,) [rad], angle in [0, pi]."""
-    q = quat_xyzw_from_matrix(R)
-    sin_half = float(np.linalg.norm(q[:3]))
-    if sin_half < 1e-12:
-        return 2.0 * q[:3]
-    return q[:3] * (2.0 * np.arctan2(sin_half, q[3]) / sin_half)
+    x, y, z, w = _quaternion(R)
+    sin_half = math.sqrt(x * x + y * y + z * z)
+    # Below 1e-12 the angle equals twice its half-angle sine to machine precision.
+    scale = 2.0 if sin_half < 1e-12 else 2.0 * math.atan2(sin_half, w) / sin_half
+    return np.array((x * scale, y * scale, z * scale))
 
 
 def matrix_from_rotvec(rotvec: ArrayLike) -> Array:
     """Rotation matrix of a rotation vector (3,) [rad] (Rodrigues), (3, 3)."""
     w = np.asarray(rotvec, dtype=np.float64)
-    angle = float(np.linalg.norm(w))
+    angle = math.sqrt(w @ w)
     if angle < 1e-12:
-        K = skew(w)
-        return np.eye(3) + K
+        return np.eye(3) + skew(w)
     K = skew(w / angle)
-    return np.eye(3) + np.sin(angle) * K + (1.0 - np.cos(angle)) * (K @ K)
+    return np.eye(3) + math.sin(angle) * K + (1.0 - math.cos(angle)) * (K @ K)
 
 
 def skew(w: Array) -> Array:
