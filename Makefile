@@ -1,0 +1,36 @@
+# Every target sets up .venv by itself first; see requirements/bootstrap.sh.
+SHELL := bash
+PY := .venv/bin/python
+SOURCES := $(wildcard il_*) benchmark launch test setup.py
+export PYTHON TORCH_INDEX
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@echo 'variables: PYTHON=/path/to/python3.12, TORCH_INDEX=<index with a CPU build of torch>, ARGS="..."'
+
+setup: ## make .venv; every other target does this first
+	@bash requirements/bootstrap.sh
+
+demo: setup ## record, learn and act in the simulator; ARGS="--view" shows it
+	@.venv/bin/il demo $(ARGS)
+
+check: setup ## lint, format and types
+	@.venv/bin/ruff check $(SOURCES)
+	@.venv/bin/ruff format --check $(SOURCES)
+	@$(PY) -m mypy
+
+test: check ## check, then all tests that need no robot and no GPU
+	@$(PY) -m pytest -m "not hardware and not gpu" $(ARGS)
+
+format: setup ## rewrite the sources in the project's style
+	@.venv/bin/ruff check --fix $(SOURCES)
+	@.venv/bin/ruff format $(SOURCES)
+
+bench: setup ## measure; results in outputs/bench
+	@for file in benchmark/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+clean: ## remove .venv and everything made
+	rm -rf .venv outputs build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,82 @@
+"""`il up`: start a graph of nodes and keep it running, as ros2 launch would."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from il_core.graph import GRAPHS, GraphOptions
+
+if TYPE_CHECKING:
+    from il_core.graph import Graph
+
+DEFAULT = GraphOptions()
+CHECK_PERIOD_S = 0.2
+
+Task = Annotated[str, typer.Option(help="Task, by name or YAML file.")]
+Robot = Annotated[str, typer.Option(help="Robot, by name or YAML file; the task's own if empty.")]
+Seed = Annotated[int, typer.Option(help="Seed of the simulated scene.")]
+View = Annotated[bool, typer.Option("--view", help="Show the simulated scene in a window.")]
+Timeout = Annotated[float, typer.Option(min=1.0, help="Longest wait for the nodes to be ready [s].")]
+
+
+def up(
+    graph: Annotated[str, typer.Argument(help=f"One of: {', '.join(GRAPHS)}.")],
+    task: Task = DEFAULT.task,
+    robot: Robot = DEFAULT.robot,
+    sim: Annotated[bool, typer.Option(help="Simulated arm and cameras, or your own drivers.")] = DEFAULT.sim,
+    seed: Seed = DEFAULT.seed,
+    view: View = DEFAULT.view,
+    operator: Annotated[bool, typer.Option("--operator", help="Scripted operator.")] = DEFAULT.operator,
+    device: Annotated[str, typer.Option(help="What you move: keyboard or joy.")] = DEFAULT.device,
+    recordings: Annotated[str, typer.Option(help="Folder for recordings.")] = DEFAULT.recordings,
+    checkpoint: Annotated[str, typer.Option(help="Folder of the policy to serve.")] = DEFAULT.checkpoint,
+    timeout_s: Timeout = 60.0,
+) -> None:
+    """Start a graph of nodes and keep it running until Ctrl-C.
+
+    Example: il up record --task pick_place --device keyboard
+    """
+    from il_core.graph import graph as describe
+
+    options = GraphOptions(
+        task=task,
+        robot=robot,
+        sim=sim,
+        seed=seed,
+        view=view,
+        operator=operator,
+        device=device,
+        recordings=recordings,
+        checkpoint=checkpoint,
+    )
+    keep_running(describe(graph, options), timeout_s)
+
+
+def keep_running(graph: Graph, timeout_s: float) -> None:
+    """Run a graph until Ctrl-C.
+
+    Raises:
+        GraphError: a node did not get ready in time, or ended by itself.
+    """
+    from il_cli.process import Supervisor, new_log_dir
+    from il_core.graph import ros_environment
+
+    os.environ.update(ros_environment(os.environ))  # before ROS starts in this process
+    with Supervisor(graph, new_log_dir()) as supervisor:
+        supervisor.wait_ready(timeout_s)
+        show_running(supervisor.log_dir, {n: p.pid for n, p in supervisor.processes.items()})
+        while True:
+            supervisor.check()
+            time.sleep(CHECK_PERIOD_S)
+
+
+def show_running(log_dir: Path, pids: dict[str, int]) -> None:
+    """Tell what runs, where it logs and how to end it."""
+    for name, pid in pids.items():
+        typer.echo(f"{name:<12} ready  pid {pid:<8} {log_dir / name}.log")
+    typer.echo("Ctrl-C stops all of it, in order.")
