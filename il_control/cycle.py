@@ -48,7 +48,7 @@ class CycleReport:
 
 
 class ControlCycle:
-    """All state of the controller between two cycles; no clock, no ROS, no allocation of meaning.
+    """All state of the controller between two cycles; no clock, no ROS.
 
     Without a source the arm holds where it was last asked to be (where it is, at first).
     """
@@ -96,6 +96,12 @@ class ControlCycle:
         self._tracker.reset()
         self._command = None
         self._held = None
+
+    def rest(self, state: ArmState) -> Setpoint:
+        """Last command before the controller leaves: gravity compensation and damping, nothing else."""
+        self._model.update(state.q, state.v)
+        tau = self._model.gravity - self._k_d * state.v
+        return self._gate.setpoint(state, tau, self._gripper, self._model.bias, set())
 
     def step(self, state: ArmState, now_ns: int) -> CycleReport:
         """Compute the answer to one measured state.
