@@ -1,0 +1,169 @@
+"""Episodes into training samples: input vectors once per tick, action windows on demand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from il_core.config import Setup
+from il_core.errors import EpisodeError
+from il_core.geometry import Array
+from il_core.types import Episode, Outcome
+from il_policy.config import AugmentConfig, TrainConfig
+from il_policy.transforms import GRIPPER, JITTER, TOOL, ActionCodec, ObservationEncoder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EpisodeArrays:
+    """One episode as numbers; row k belongs to tick k.
+
+    Attributes:
+        name: Name of the episode.
+        inputs: Input vectors, (N, D), NaN = not seen.
+        p_base_ee: Tool position at each tick, (N, 3) [m].
+        actions: Encoded targets as seen from each tick, (N, H, Da).
+        is_pad: Rows beyond the end of the episode, (N, H).
+    """
+
+    name: str
+    inputs: Array
+    p_base_ee: Array
+    actions: Array
+    is_pad: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Training windows, still in the data's units.
+
+    Attributes:
+        inputs: (B, D), NaN = not seen.
+        action: (B, H, Da).
+        is_pad: (B, H), true where no demonstrated row exists.
+    """
+
+    inputs: Tensor
+    action: Tensor
+    is_pad: Tensor
+
+
+def episode_arrays(episode: Episode, encoder: ObservationEncoder, codec: ActionCodec) -> EpisodeArrays:
+    """Encode one episode with the very code that runs on the robot.
+
+    Windows before the first tick repeat the first observation, as the policy node does when it is
+    enabled; rows after the last tick repeat the last target and are marked as padding.
+
+    Raises:
+        EpisodeError: the episode was aligned at another rate than the task's.
+    """
+    if episode.rate_hz != encoder.task.rate_hz:
+        expected = f"the task's {encoder.task.rate_hz} Hz; build the dataset again"
+        raise EpisodeError(episode.name, f"aligned at {episode.rate_hz} Hz, expected {expected}")
+    n, n_obs, horizon = len(episode.observations), encoder.task.n_obs, encoder.task.horizon
+    first = episode.observations[:1] * (n_obs - 1)
+    padded = (*first, *episode.observations)
+    inputs = np.array([encoder.encode(padded[k : k + n_obs]) for k in range(n)])
+    p_base_ee = np.array([o.T_base_ee[:3, 3] for o in episode.observations])
+    rows = np.arange(n)[:, None] + np.arange(horizon)  # (N, H): row j of tick k is action k + j
+    clipped = np.minimum(rows, n - 1)
+    T_des, g_des = episode.T_base_ee_des[clipped], episode.gripper_des[clipped]
+    actions = codec.encode(T_des, g_des, p_base_ee[:, None, :])
+    return EpisodeArrays(episode.name, inputs, p_base_ee, actions, rows >= n)
+
+
+class ChunkDataset:
+    """Samples of several episodes in memory; input vectors are computed once, here."""
+
+    def __init__(
+        self,
+        episodes: Sequence[Episode],
+        setup: Setup,
+        config: TrainConfig,
+        on_episode: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Encode the successful episodes.
+
+        Args:
+            episodes: Demonstrations; those judged a failure are left out.
+            setup: Robot and task.
+            config: Encoding of actions and observed ticks.
+            on_episode: Told (done, total) after each episode; reading images takes a while.
+
+        Raises:
+            EpisodeError: no episode is left.
+        """
+        self.encoder = ObservationEncoder(setup, config.observed_ticks)
+        self.codec = ActionCodec(setup.task, config.action_encoding)
+        self.arrays: list[EpisodeArrays] = []
+        total = len(episodes)
+        for i in range(total):
+            episode = episodes[i]
+            if episode.outcome in (Outcome.SUCCESS, Outcome.UNLABELLED):
+                self.arrays.append(episode_arrays(episode, self.encoder, self.codec))
+            if on_episode is not None:
+                on_episode(i + 1, total)
+        if not self.arrays:
+            raise EpisodeError("dataset", f"none of {total} episodes is a success; record demonstrations")
+
+    @property
+    def horizon(self) -> int:
+        """Rows per chunk."""
+        return self.encoder.task.horizon
+
+    def digest(self) -> str:
+        """SHA-256 of all numbers a training sees, hex."""
+        content = hashlib.sha256()
+        for a in self.arrays:
+            content.update(a.name.encode())
+            for array in (a.inputs, a.actions, a.is_pad):
+                content.update(np.ascontiguousarray(array).tobytes())
+        return content.hexdigest()
+
+    def split(self, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
+        """Indices of training and held-out episodes; whole episodes, so that nothing leaks."""
+        n = len(self.arrays)
+        n_val = 0 if n < 4 or val_fraction == 0 else max(1, round(val_fraction * n))
+        order = np.random.default_rng(seed).permutation(n).tolist()
+        return sorted(order[n_val:]), sorted(order[:n_val])
+
+    def batch(self, episode_indices: Sequence[int]) -> Batch:
+        """All samples of some episodes as one batch."""
+        chosen = [self.arrays[i] for i in episode_indices]
+        return Batch(
+            torch.from_numpy(np.concatenate([a.inputs for a in chosen])).float(),
+            torch.from_numpy(np.concatenate([a.actions for a in chosen])).float(),
+            torch.from_numpy(np.concatenate([a.is_pad for a in chosen])),
+        )
+
+
+class Augmenter:
+    """Noise that keeps inputs and relative targets consistent with each other.
+
+    The tool is displaced while the world and the targets stay: positions of the tool grow by the
+    displacement, object positions seen from it and relative targets shrink by it. So the policy is
+    taught the way back to the demonstrated path from beside it, which plain cloning never sees.
+    """
+
+    def __init__(self, encoder: ObservationEncoder, codec: ActionCodec, config: AugmentConfig) -> None:
+        """Take the layout of inputs and actions."""
+        s = encoder.sensitivity()
+        self._tool = torch.from_numpy(s[TOOL].T).float()  # (3, D)
+        self._independent = torch.from_numpy(config.jitter_m * s[JITTER] + config.gripper * s[GRIPPER]).float()
+        self._is_relative = codec.is_relative
+        self._tool_m = config.tool_m
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """Noisy copy of a batch."""
+        shift = self._tool_m * torch.randn(len(batch.inputs), 3, generator=generator)
+        inputs = batch.inputs + shift @ self._tool
+        inputs = inputs + self._independent * torch.randn(inputs.shape, generator=generator)
+        action = batch.action.clone()
+        if self._is_relative:
+            action[..., :3] -= shift[:, None, :]
+        return Batch(inputs, action, batch.is_pad)
