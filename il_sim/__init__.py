@@ -1,0 +1,1 @@
+"""An arm, cameras and tasks without hardware: the robot's own URDF in MuJoCo."""

@@ -1,0 +1,4 @@
+"""Names and contact numbers that the scene and the tasks share."""
+
+TABLE = "table"
+SOLREF = [0.005, 1.0]  # contact time constant [s] and damping ratio: stiff enough at a 1 ms step

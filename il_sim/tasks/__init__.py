@@ -1,0 +1,43 @@
+"""What lies on the table, where it may lie, and when the task is done."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import mujoco
+import numpy as np
+
+from il_core.errors import ConfigError, nearest
+
+
+class SimTask(Protocol):
+    """The simulator's side of a task."""
+
+    objects: tuple[str, ...]
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        """Put the objects into the scene."""
+        ...
+
+    def place(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
+        """Put the objects where an episode starts."""
+        ...
+
+    def is_done(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
+        """Whether the true state fulfils the task."""
+        ...
+
+
+def make_task(name: str) -> SimTask:
+    """Look a task up by its name in config/task/.
+
+    Raises:
+        ConfigError: the simulator has no such task; the message lists those it has.
+    """
+    from il_sim.tasks.draw_symbol import DrawSymbol
+    from il_sim.tasks.pick_place import PickPlace
+
+    tasks: dict[str, type[SimTask]] = {"pick_place": PickPlace, "draw_symbol": DrawSymbol}
+    if name not in tasks:
+        raise ConfigError("simulator", f"no scene for task '{name}'; {nearest(name, list(tasks))}")
+    return tasks[name]()
