@@ -134,8 +134,9 @@ class RecordingSession:
                 self._after(job, answer, self._kept)
             elif effect is Effect.REMOVE:
                 self._is_receiving = False
-                if self._take is not None:
-                    self._after(self._take.remove(), answer, lambda _: self._removed())
+                take, self._take = self._take, None
+                if take is not None:
+                    self._after(take.remove(), answer, lambda _: self._removed())
 
     def _current(self) -> Take:
         if self._take is None:
@@ -173,14 +174,11 @@ class RecordingSession:
 
     def _kept(self, path: Path) -> str:
         outcome = self.status.outcome.value
-        self._finish_take()
+        self._take = None
+        self.status = step(self.status, Event.DONE).status
         return f"kept as {outcome}: {path}"
 
     def _removed(self) -> str:
-        self._finish_take()
+        if self.status.state is State.DISCARDED:  # else removed because of a fault, which stays
+            self.status = step(self.status, Event.DONE).status
         return "discarded"
-
-    def _finish_take(self) -> None:
-        self._take = None
-        result = step(self.status, Event.DONE)
-        self.status = result.status  # in fault, DONE is refused and the fault stays

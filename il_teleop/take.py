@@ -46,6 +46,7 @@ class Take:
         for topic, topic_stats in stats.items():
             topic_stats.begin()
             writer.add_topic(topic, topic_stats.plan.type)
+        self._is_removed = False
         self._is_running = True
         self._thread = threading.Thread(target=self._run, name="recording-writer", daemon=True)
         self._thread.start()
@@ -82,7 +83,7 @@ class Take:
 
     def remove(self) -> Future[None]:
         """Remove the recording; completed when it is gone."""
-        self._queue.clear()
+        self._is_removed = True
         return self._call(self.writer.discard, is_last=True)
 
     def _commit(self, outcome: Outcome, notes: Mapping[str, str]) -> Path:
@@ -128,7 +129,7 @@ class Take:
 
     def _write(self, message: _Message) -> None:
         """Write one message; after the first failure nothing more is tried."""
-        if self.error is None:
+        if self.error is None and not self._is_removed:
             try:
                 self.writer.append(*message)
             except Exception as error:  # noqa: BLE001 - thread entry: the node asks for it and goes to fault

@@ -121,13 +121,16 @@ class KeyboardDevice:
 class Terminal:
     """The terminal, read key by key without waiting; left as it was found."""
 
-    def __init__(self) -> None:
-        """Open the terminal of this process.
+    def __init__(self, fd: int | None = None) -> None:
+        """Open a terminal.
+
+        Args:
+            fd: Its file descriptor; by default the terminal of this process.
 
         Raises:
-            DeviceError: there is none.
+            DeviceError: this process has none.
         """
-        self._fd = sys.stdin.fileno() if _is_tty(sys.stdin) else _open_tty()
+        self._fd = _own_terminal() if fd is None else fd
         self._rest = ""
 
     def __enter__(self) -> Terminal:
@@ -154,12 +157,10 @@ class Terminal:
         return keys
 
 
-def _is_tty(stream: object) -> bool:
-    is_tty = getattr(stream, "isatty", None)
-    return bool(is_tty and is_tty())
-
-
-def _open_tty() -> int:
+def _own_terminal() -> int:
+    """File descriptor of this process's terminal, even if its input is redirected."""
+    if sys.stdin is not None and sys.stdin.isatty():
+        return sys.stdin.fileno()
     try:
         return os.open("/dev/tty", os.O_RDWR)
     except OSError:
