@@ -1,0 +1,158 @@
+"""The simulated arm: torques in, states out, one millisecond at a time; the same seed, the same bits."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from il_core.config import Setup
+from il_core.errors import ConfigError, nearest
+from il_core.geometry import Array, pose
+from il_core.types import ArmState, Setpoint, Vector
+from il_sim.scene import build_model
+from il_sim.tasks import make_task
+
+STEP_NS = 1_000_000
+HOME_SPREAD_RAD = 0.01  # an arm never stops twice at exactly the same posture
+FALLBACK_DAMPING = 2.0  # N·m·s/rad: without a controller the arm floats and comes to rest
+
+
+class Plant:
+    """Arm, gripper and the task's objects. Fills ``il_core.ports.ArmDriver``.
+
+    Attributes:
+        model: The compiled scene.
+        steps: Steps since the last reset.
+        timeouts: Times the arm fell back to gravity compensation for want of a command.
+    """
+
+    def __init__(self, setup: Setup, seed: int = 0, *, start_ns: int = 0, timeout_ns: int = 50_000_000) -> None:
+        """Build the scene and reset it.
+
+        Args:
+            setup: Robot and task.
+            seed: Seed of the first episode.
+            start_ns: Instant of step 0 [ns].
+            timeout_ns: Age of the last command after which gravity compensation takes over [ns].
+
+        Raises:
+            ConfigError: the robot description or the task cannot be simulated.
+        """
+        self.robot, self.task = setup.robot, make_task(setup.task.name)
+        self.model = build_model(setup, self.task)
+        self._data = mujoco.MjData(self.model)
+        joints = [self.model.joint(name) for name in self.robot.joint_names]
+        self._q = np.array([j.qposadr[0] for j in joints])
+        self._v = np.array([j.dofadr[0] for j in joints])
+        self._motors = np.array([self.model.actuator(n).id for n in self.robot.joint_names])
+        finger = self.model.joint(self.robot.gripper_joint)
+        self._finger_q = int(finger.qposadr[0])
+        slides = [j for j in range(self.model.njnt) if self.model.jnt_type[j] == mujoco.mjtJoint.mjJNT_SLIDE]
+        self._servos = np.array([self.model.actuator(self.model.joint(j).name).id for j in slides])
+        self._finger_qs = np.array([self.model.jnt_qposadr[j] for j in slides])
+        self._timeout_ns, self._origin_ns = timeout_ns, start_ns
+        self.steps = self.timeouts = 0
+        self.reset(seed)
+
+    @property
+    def now_ns(self) -> int:
+        """Instant of the present state [ns]."""
+        return self._origin_ns + self.steps * STEP_NS
+
+    def reanchor(self, now_ns: int) -> None:
+        """Let the present state be that of ``now_ns``: time passed without physics."""
+        self._origin_ns = now_ns - self.steps * STEP_NS
+        self._command_ns = max(self._command_ns, now_ns - self._timeout_ns)
+
+    def reset(self, seed: int) -> None:
+        """Arm near home with the gripper open, objects where the seed puts them; time goes on."""
+        now_ns = self.now_ns
+        rng = np.random.default_rng(seed)
+        mujoco.mj_resetData(self.model, self._data)
+        home = np.array(self.robot.q_home_rad)
+        self._data.qpos[self._q] = home + rng.uniform(-HOME_SPREAD_RAD, HOME_SPREAD_RAD, len(home))
+        self._data.qpos[self._finger_qs] = self.robot.gripper_open_m
+        self._data.ctrl[self._servos] = self.robot.gripper_open_m
+        self.task.place(self.model, self._data, rng)
+        mujoco.mj_forward(self.model, self._data)
+        self._origin_ns, self.steps = now_ns, 0
+        self._command_ns: int = now_ns - self._timeout_ns - 1  # nobody commands yet
+        self._is_fallen_back = True
+        self._tau = np.zeros(len(home))
+
+    def apply(self, tau: Vector) -> None:
+        """Torques, (nq,) [N·m], for the coming steps; clipped to the joints' limits."""
+        self._tau = np.array(tau)
+        self._command_ns = self.now_ns
+
+    def grip(self, opening: float) -> None:
+        """Drive the fingers towards an opening in [0, 1]."""
+        self._data.ctrl[self._servos] = opening * self.robot.gripper_open_m
+
+    def write(self, setpoint: Setpoint) -> None:
+        """Apply a checked setpoint."""
+        self.apply(setpoint.tau)
+        self.grip(setpoint.gripper)
+
+    def step(self) -> None:
+        """Advance by one millisecond."""
+        data = self._data
+        tau = self._tau
+        if self.now_ns - self._command_ns > self._timeout_ns:
+            self.timeouts += not self._is_fallen_back
+            self._is_fallen_back = True
+            tau = data.qfrc_bias[self._v] - FALLBACK_DAMPING * data.qvel[self._v]
+        else:
+            self._is_fallen_back = False
+        data.ctrl[self._motors] = tau
+        mujoco.mj_step(self.model, data)
+        self.steps += 1
+
+    def read(self) -> ArmState:
+        """Measured state at :attr:`now_ns`; torques are those the motors apply."""
+        data = self._data
+        opening = float(data.qpos[self._finger_q]) / self.robot.gripper_open_m
+        return ArmState(
+            stamp_ns=self.now_ns,
+            q=data.qpos[self._q],
+            v=data.qvel[self._v],
+            tau=data.actuator_force[self._motors],
+            gripper=min(1.0, max(0.0, opening)),
+        )
+
+    def world_state(self) -> Vector:
+        """All generalised positions of the scene, (model.nq,), a copy."""
+        return self._data.qpos.copy()
+
+    def object_pose(self, name: str) -> Array:
+        """True pose of an object in base, (4, 4) [m].
+
+        Raises:
+            ConfigError: the task has no such object.
+        """
+        if name not in self.task.objects:
+            raise ConfigError("simulator", f"no object '{name}'; {nearest(name, list(self.task.objects))}")
+        body = self._data.body(name)
+        return pose(body.xpos, body.xmat.reshape(3, 3))
+
+    def ee_pose(self) -> Array:
+        """True pose of the tool in base, (4, 4) [m]."""
+        site = self._data.site(self.robot.ee_frame)
+        return pose(site.xpos, site.xmat.reshape(3, 3))
+
+    def finger_force(self) -> Vector:
+        """Contact force of everything else on the fingers, axes of base, (3,) [N]."""
+        total, wrench = np.zeros(3), np.zeros(6)
+        for k, contact in enumerate(self._data.contact[: self._data.ncon]):
+            bodies = [self.model.body(self.model.geom_bodyid[g]).name for g in (contact.geom1, contact.geom2)]
+            on_finger = ["finger" in name for name in bodies]
+            if on_finger[0] == on_finger[1]:
+                continue
+            mujoco.mj_contactForce(self.model, self._data, k, wrench)
+            force = contact.frame.reshape(3, 3).T @ wrench[:3]  # on geom2, from geom1
+            total += force if on_finger[1] else -force
+        return total
+
+    def is_done(self) -> bool:
+        """Whether the task is fulfilled, judged on the true state."""
+        return self.task.is_done(self.model, self._data)
