@@ -41,7 +41,9 @@ def _progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
         row = bar.add_task(what, total=None)
-        yield lambda done, total, name: bar.update(row, completed=done, total=total, description=f"{what} {name}")
+        yield lambda done, total, name: bar.update(
+            row, completed=done, total=total, description=f"{what} {name}"
+        )
 
 
 @app.command()
@@ -49,9 +51,12 @@ def build(
     recordings: Annotated[list[Path], typer.Argument(help="Recordings, or folders that hold some.")],
     out: Annotated[Path, typer.Option(help="Folder of the dataset, missing or empty.")],
     task: Task = "pick_place",
-    include: Annotated[list[str] | None, typer.Option(help="Outcomes taken (repeatable); default success.")] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Outcomes taken (repeatable); default success.")
+    ] = None,
     idle_keep_s: Annotated[
-        float, typer.Option(help="Time kept before the first and after the last motion [s]; negative keeps all.")
+        float,
+        typer.Option(help="Time kept before the first and after the last motion [s]; negative keeps all."),
     ] = 0.5,
     path_speed_m_s: Annotated[
         float | None, typer.Option(help="Forget timing and pauses, follow the path at this speed [m/s].")
@@ -93,7 +98,7 @@ def info(dataset: Folder) -> None:
         header = store.header
         console.print(
             f"task {header.task.name}, robot {header.robot.name}, {header.task.rate_hz} Hz, "
-            f"spec {header.spec_digest[:12]}, {len(store)} episodes, {len(header.rejected)} recordings left out"
+            f"spec {header.spec_digest[:12]}, {len(store)} episodes, {len(header.rejected)} left out"
         )
         console.print(_table(summaries(store)))
 
@@ -167,13 +172,23 @@ def _outcome(name: str) -> Outcome:
     try:
         return Outcome(name)
     except ValueError:
-        raise ConfigError("--include", f"no outcome '{name}'; {nearest(name, [o.value for o in Outcome])}") from None
+        raise ConfigError(
+            "--include", f"no outcome '{name}'; {nearest(name, [o.value for o in Outcome])}"
+        ) from None
 
 
 def _table(rows: tuple[EpisodeSummary, ...]) -> Table:
     """Episodes as a table."""
     table = Table(title="episodes")
-    for column in ("episode", "outcome", "ticks", "seconds", "path [m]", "largest step [mm]", "oldest sample [ms]"):
+    for column in (
+        "episode",
+        "outcome",
+        "ticks",
+        "seconds",
+        "path [m]",
+        "largest step [mm]",
+        "oldest sample [ms]",
+    ):
         table.add_column(column)
     for r in rows:
         ages = ", ".join(f"{stream} {age:.0f}" for stream, age in sorted(r.age_max_ms.items()))

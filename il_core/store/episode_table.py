@@ -44,7 +44,9 @@ def encode_episode(episode: Episode) -> tuple[bytes, dict[str, Intrinsics]]:
         same = {name: frame.intrinsics for name, frame in o.images.items()} == intrinsics
         if not same or set(o.age_ns) != set(first.age_ns) or (o.arm is None) != (first.arm is None):
             where = f"episode '{episode.name}'"
-            raise EpisodeError(where, f"tick {o.tick_ns} has other streams, cameras or calibration; record it again")
+            raise EpisodeError(
+                where, f"tick {o.tick_ns} has other streams, cameras or calibration; record it again"
+            )
         _check_stamps(episode.name, o)
     columns = {**_state_columns(episode), **_picture_columns(episode, intrinsics)}
     sink = io.BytesIO()
@@ -62,8 +64,11 @@ def _check_stamps(name: str, o: Observation) -> None:
         stamps_ns[ARM] = o.arm.stamp_ns
     for stream, stamp_ns in stamps_ns.items():
         if o.age_ns.get(stream) != o.tick_ns - stamp_ns:
-            problem = f"age of stream '{stream}' is {o.age_ns.get(stream)} ns, its stamp says {o.tick_ns - stamp_ns} ns"
-            raise EpisodeError(f"episode '{name}'", f"tick {o.tick_ns}: {problem}; make observations with il_core.align")
+            got, expected = o.age_ns.get(stream), o.tick_ns - stamp_ns
+            problem = f"age of stream '{stream}' is {got} ns, its stamp says {expected} ns"
+            raise EpisodeError(
+                f"episode '{name}'", f"tick {o.tick_ns}: {problem}; make observations with il_core.align"
+            )
 
 
 def _state_columns(episode: Episode) -> dict[str, pa.Array]:

@@ -63,24 +63,36 @@ def episode_from(recording: Recording, setup: Setup, options: BuildOptions) -> E
     streams = RecordedStreams(recording, setup)
     if options.path_speed_m_s is not None:
         return _retimed(recording, streams, setup.task, options.path_speed_m_s)
-    ticks = _choose(recording.header.name, streams, setup.task)
+    observations, T_des, gripper_des = _aligned(recording.header.name, streams, setup.task)
+    kept = slice(None)
+    if options.idle_keep_s is not None:
+        kept = without_idle(T_des, gripper_des, round(options.idle_keep_s * setup.task.rate_hz))
+    return _episode(recording, observations[kept], T_des[kept], gripper_des[kept], setup.task, {})
+
+
+def _aligned(
+    name: str, streams: RecordedStreams, task: TaskSpec
+) -> tuple[list[Observation], np.ndarray, np.ndarray]:
+    """Observations, wanted poses (N, 4, 4) and openings (N,) of every usable tick.
+
+    Raises:
+        EpisodeError: see :func:`episode_from`.
+    """
+    ticks = _choose(name, streams, task)
     wanted = [(stream, numbers) for t in ticks for stream, (_, numbers) in t.observed.items()]
-    action_streams = _action_streams(setup.task)
+    action_streams = _action_streams(task)
     wanted += [pair for t in ticks for pair in zip(action_streams, t.action, strict=True)]
     samples = streams.decode(wanted)
     observations = [
         assemble(t.tick_ns, {s: (stamp, samples[numbers]) for s, (stamp, numbers) in t.observed.items()})
         for t in ticks
     ]
-    if setup.task.action.label is ActionLabel.SETPOINT:
+    if task.action.label is ActionLabel.SETPOINT:
         T_des = np.array([samples[t.action[0]] for t in ticks])
     else:
         T_des = np.array([samples[t.action[0]].T_base_ee for t in ticks])
     gripper_des = np.array([samples[t.action[1]] if len(t.action) > 1 else 0.0 for t in ticks])
-    kept = slice(None)
-    if options.idle_keep_s is not None:
-        kept = without_idle(T_des, gripper_des, round(options.idle_keep_s * setup.task.rate_hz))
-    return _episode(recording, observations[kept], T_des[kept], gripper_des[kept], setup.task, {})
+    return observations, T_des, gripper_des
 
 
 def _episode(
@@ -98,7 +110,9 @@ def _episode(
     """
     header = recording.header
     if len(observations) < task.n_obs:
-        raise EpisodeError(header.name, f"only {len(observations)} ticks, need {task.n_obs}; record a longer motion")
+        raise EpisodeError(
+            header.name, f"only {len(observations)} ticks, need {task.n_obs}; record a longer motion"
+        )
     notes = {**header.notes, "operator": header.operator, **notes}
     outcome, rate_hz = header.outcome, task.rate_hz
     return Episode(header.name, tuple(observations), T_des, gripper_des, outcome, rate_hz, notes)
@@ -163,7 +177,8 @@ class _Actions:
                 return f"no target between the ticks {now_ns} and {next_ns} ns; check the controller"
             if self._max_age_ns is not None and next_ns - stamps[i] > self._max_age_ns:
                 age_ms, limit_ms = (next_ns - stamps[i]) / 1e6, self._max_age_ns / 1e6
-                return f"action at tick {next_ns} ns is {age_ms:.0f} ms old, limit {limit_ms:.0f} ms; check the controller"
+                age = f"{age_ms:.0f} ms old, limit {limit_ms:.0f} ms"
+                return f"action at tick {next_ns} ns is {age}; check the controller"
             chosen.append(entries[i][1])
         return tuple(chosen)
 
@@ -220,17 +235,21 @@ def _retimed(recording: Recording, streams: RecordedStreams, task: TaskSpec, spe
     if set(streams.samples) != {EE_POSE}:
         raise EpisodeError(
             f"task '{task.name}'",
-            f"path_speed_m_s forgets the timing of {sorted(streams.samples)}; only a task whose one stream is "
-            "the tool pose, with label next_measured, can be retimed",
+            f"path_speed_m_s forgets the timing of {sorted(streams.samples)}; only a task whose one stream "
+            "is the tool pose, with label next_measured, can be retimed",
         )
     entries = streams.samples[EE_POSE]
     gap_ns = max((b[0] - a[0] for a, b in zip(entries, entries[1:], strict=False)), default=0)
     if gap_ns > task.max_age_ns(EE_POSE):
-        raise EpisodeError(recording.header.name, f"hole of {gap_ns / 1e6:.0f} ms in stream 'ee_pose'; record it again")
+        raise EpisodeError(
+            recording.header.name, f"hole of {gap_ns / 1e6:.0f} ms in stream 'ee_pose'; record it again"
+        )
     samples: dict[Numbers, EePose] = streams.decode((EE_POSE, numbers) for _, numbers in entries)
     poses = [samples[numbers].T_base_ee for _, numbers in entries]
     path = retime(poses, speed_m_s, task.rate_hz, rest_ticks=task.horizon)
     ticks = [tick_ns(entries[0][0], k, task.rate_hz) for k in range(len(path))]
     observations = [Observation(t, T, None, {}, {EE_POSE: 0}) for t, T in zip(ticks, path, strict=True)]
-    notes = {"timing": f"constant path speed {speed_m_s:g} m/s, pauses removed, rest of {task.horizon} ticks at the end"}
+    notes = {
+        "timing": f"constant path speed {speed_m_s:g} m/s, no pauses, {task.horizon} ticks of rest at the end"
+    }
     return _episode(recording, observations[:-1], np.array(path[1:]), np.zeros(len(path) - 1), task, notes)

@@ -69,7 +69,7 @@ def build(
         except RecordingError as error:
             damaged.append(path.name)
             store.reject(path.name, str(error))
-        except _Rejected as error:
+        except _RejectedError as error:
             store.reject(path.name, str(error))
         if progress is not None:
             progress(done, len(opened), path.name)
@@ -79,7 +79,7 @@ def build(
     return BuildReport(out, store.names, dict(store.header.rejected), tuple(damaged))
 
 
-class _Rejected(Exception):
+class _RejectedError(Exception):
     """A recording that gives no episode; the text says why."""
 
 
@@ -107,19 +107,19 @@ def _add(store: EpisodeStore, path: Path, recording: Recording, setup: Setup, op
     """Align one recording and store it.
 
     Raises:
-        _Rejected: it gives no episode.
+        _RejectedError: it gives no episode.
         EpisodeError: the dataset cannot be written.
         RecordingError: the data are damaged.
     """
     outcome = recording.header.outcome
     if outcome not in options.include:
-        raise _Rejected(f"its outcome is {outcome.value}; include it with --include {outcome.value}")
+        raise _RejectedError(f"its outcome is {outcome.value}; include it with --include {outcome.value}")
     try:
         episode = episode_from(recording, setup, options)
     except RecordingError:
         raise
     except (IlError, ValueError) as error:  # ValueError: a pose or picture that is none
-        raise _Rejected(str(error)) from error
+        raise _RejectedError(str(error)) from error
     store.add(episode, source=str(path), statistics=statistics(episode))
 
 

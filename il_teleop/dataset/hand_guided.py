@@ -85,7 +85,9 @@ def sample_period(p: Array, v: Array) -> tuple[float, float]:
         EpisodeError: too short, no motion, or position and velocity do not belong together.
     """
     if len(p) <= WINDOW:
-        raise EpisodeError("hand-guided drawing", f"has {len(p)} samples, need more than {WINDOW}; check the file")
+        raise EpisodeError(
+            "hand-guided drawing", f"has {len(p)} samples, need more than {WINDOW}; check the file"
+        )
     total = np.concatenate([np.zeros((1, 3)), np.cumsum((v[:-1] + v[1:]) / 2, axis=0)])
     P, V = p[WINDOW:] - p[:-WINDOW], total[WINDOW:] - total[:-WINDOW]
     period_s = float((P * V).sum() / max((V * V).sum(), 1e-30))
@@ -93,8 +95,8 @@ def sample_period(p: Array, v: Array) -> tuple[float, float]:
     if not (period_s > 0 and residual <= MAX_RESIDUAL):
         raise EpisodeError(
             "hand-guided drawing",
-            f"velocities leave {100 * residual:.0f} % of the motion unexplained at {period_s:.3g} s per sample, "
-            f"limit {100 * MAX_RESIDUAL:.0f} %; pos and vel must be of one recording, in m and m/s",
+            f"velocities leave {100 * residual:.0f} % of the motion unexplained "
+            f"at {period_s:.3g} s per sample, limit {100 * MAX_RESIDUAL:.0f} %; pos and vel must be of one recording, in m and m/s",
         )
     return period_s, residual
 
@@ -110,19 +112,27 @@ def read_drawings(mat: Path) -> list[Drawing]:
         rows = content["symbol_data"][0]
         raw = [[np.asarray(row[key], dtype=np.float64).T for key in ("pos", "vel", "F")] for row in rows]
     except FileNotFoundError:
-        raise EpisodeError(mat, "no such file; pass the path of a symbol_<n>.mat (see data/README.md)") from None
+        raise EpisodeError(
+            mat, "no such file; pass the path of a symbol_<n>.mat (see data/README.md)"
+        ) from None
     except _DAMAGE as error:
         raise EpisodeError(mat, f"is no hand-guided .mat file ({error}); copy it again") from error
     drawings = []
     for i, (p, v, f) in enumerate(raw, start=1):
-        if not (p.ndim == 2 and p.shape[1] == 3 and p.shape == v.shape == f.shape and np.isfinite([p, v, f]).all()):
+        if not (
+            p.ndim == 2 and p.shape[1] == 3 and p.shape == v.shape == f.shape and np.isfinite([p, v, f]).all()
+        ):
             shapes = f"{p.shape}, {v.shape}, {f.shape}"
-            raise EpisodeError(f"{mat} drawing {i}", f"pos, vel, F must be finite (3, T), got transposed {shapes}")
+            raise EpisodeError(
+                f"{mat} drawing {i}", f"pos, vel, F must be finite (3, T), got transposed {shapes}"
+            )
         drawings.append(Drawing(p, v, f, *sample_period(p, v)))
     periods = np.array([d.period_s for d in drawings])
     if len(periods) == 0 or np.ptp(periods) > MAX_SPREAD * periods.mean():
         rates = ", ".join(f"{1 / s:.0f}" for s in periods)
-        raise EpisodeError(mat, f"drawings seem sampled at {rates or 'no'} Hz, expected one rate; check pos and vel")
+        raise EpisodeError(
+            mat, f"drawings seem sampled at {rates or 'no'} Hz, expected one rate; check pos and vel"
+        )
     return drawings
 
 
@@ -153,16 +163,10 @@ def import_hand_guided(
     drawings = read_drawings(mat)
     T_base_data = base_from_data(drawings)
     source = f"{mat.name} sha256 {hashlib.sha256(mat.read_bytes()).hexdigest()}"
+    urdf_sha256 = hashlib.sha256(setup.urdf_path.read_bytes()).hexdigest()
     paths = []
     for i, drawing in enumerate(drawings):
         name = f"{mat.stem}_{i + 1}"
-        notes = {
-            "source": f"{source}, drawing {i + 1} of {len(drawings)}; Panda Co-Manipulation Dataset, AutoLabModena",
-            "T_base_data": json.dumps(T_base_data.tolist()),
-            "rate_hz_estimated": f"{1 / drawing.period_s:.2f}, residual {100 * drawing.residual:.1f} %",
-            "stamps": "instants are made up: the file has none",
-            "orientation": "not measured; the task's quat_xyzw_tool is assumed",
-        }
         header = RecordingHeader(
             task=setup.task.name,
             robot=setup.robot.name,
@@ -170,13 +174,24 @@ def import_hand_guided(
             created_ns=FIRST_NS + i * APART_NS,
             operator="a person, by hand",
             instruction=setup.task.instruction,
-            notes=notes,
-            urdf_sha256=hashlib.sha256(setup.urdf_path.read_bytes()).hexdigest(),
+            notes=_notes(drawing, T_base_data, f"{source}, drawing {i + 1} of {len(drawings)}"),
+            urdf_sha256=urdf_sha256,
         )
         paths.append(_write(drawing, T_base_data, root, header, name))
         if progress is not None:
             progress(i + 1, len(drawings), name)
     return paths
+
+
+def _notes(drawing: Drawing, T_base_data: Array, source: str) -> dict[str, str]:
+    """What was assumed and found on the way."""
+    return {
+        "source": f"{source}; Panda Co-Manipulation Dataset, AutoLabModena",
+        "T_base_data": json.dumps(T_base_data.tolist()),
+        "rate_hz_estimated": f"{1 / drawing.period_s:.2f}, residual {100 * drawing.residual:.1f} %",
+        "stamps": "instants are made up: the file has none",
+        "orientation": "not measured; the task's quat_xyzw_tool is assumed",
+    }
 
 
 def _write(drawing: Drawing, T_base_data: Array, root: Path, header: RecordingHeader, name: str) -> Path:
