@@ -86,8 +86,8 @@ def _add_table(spec: mujoco.MjSpec) -> None:
         solref=SOLREF,
         friction=[0.8, 0.005, 0.0001],
     )
-    world.add_light(pos=[0.5, 0.0, 2.0], dir=[0.0, 0.0, -1.0], castshadow=False)
-    world.add_light(pos=[1.5, 0.8, 1.5], dir=[-0.7, -0.4, -0.7], castshadow=False)
+    for pos, direction in (([0.5, 0.0, 2.0], [0.0, 0.0, -1.0]), ([1.5, 0.8, 1.5], [-0.7, -0.4, -0.7])):
+        world.add_light(pos=pos, dir=direction, diffuse=[0.25, 0.25, 0.25], castshadow=False)
 
 
 def _exclude_pairs(spec: mujoco.MjSpec, srdf_path: Path) -> None:
