@@ -90,7 +90,9 @@ def write_durably(path: Path, data: bytes) -> None:
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise CheckpointError(path, f"cannot be written: {error}; free space or choose another --out") from error
+        raise CheckpointError(
+            path, f"cannot be written: {error}; free space or choose another --out"
+        ) from error
 
 
 def write_tensors(directory: Path, stem: str, tensors: Mapping[str, Tensor]) -> tuple[str, str]:
@@ -118,7 +120,7 @@ def read_tensors(directory: Path, name: str, sha256: str) -> dict[str, Tensor]:
     data = _read(path, MAX_WEIGHT_BYTES)
     got = hashlib.sha256(data).hexdigest()
     if got != sha256:
-        problem = f"damaged: SHA-256 is {got[:12]}, {MANIFEST} says {sha256[:12]}; copy it again or train again"
+        problem = f"damaged: SHA-256 is {got[:12]}, {MANIFEST} says {sha256[:12]}; copy it again"
         raise CheckpointError(path, problem)
     try:
         return load_tensors(data)
@@ -129,7 +131,7 @@ def read_tensors(directory: Path, name: str, sha256: str) -> dict[str, Tensor]:
 def _read(path: Path, max_bytes: int) -> bytes:
     try:
         if path.stat().st_size > max_bytes:
-            raise CheckpointError(path, f"{path.stat().st_size} bytes, at most {max_bytes} expected; not ours")
+            raise CheckpointError(path, f"{path.stat().st_size} bytes, over {max_bytes}; not ours")
         return path.read_bytes()
     except OSError as error:
         problem = f"cannot be read: {error.strerror}; give the directory that `il train` wrote"
@@ -137,7 +139,12 @@ def _read(path: Path, max_bytes: int) -> bytes:
 
 
 def save(
-    directory: Path, model: ChunkModel, setup: Setup, config: TrainConfig, data_digest: str, metrics: Mapping[str, float]
+    directory: Path,
+    model: ChunkModel,
+    setup: Setup,
+    config: TrainConfig,
+    data_digest: str,
+    metrics: Mapping[str, float],
 ) -> Path:
     """Write a checkpoint; an older one in the same place is replaced atomically.
 
@@ -199,7 +206,8 @@ def read_manifest(directory: Path) -> Manifest:
     values = read_json(path)
     if values.get("format_version") != FORMAT_VERSION:
         got = values.get("format_version")
-        raise CheckpointError(path, f"format_version is {got!r}, this version reads {FORMAT_VERSION}; train again")
+        problem = f"format_version is {got!r}, this release reads {FORMAT_VERSION}; train again"
+        raise CheckpointError(path, problem)
     try:
         return from_mapping(Manifest, values, str(path))
     except ConfigError as error:

@@ -187,7 +187,7 @@ class TrainConfig:
         if min(self.steps, self.batch_size, self.eval_every, self.threads) <= 0:
             raise ValueError("steps, batch_size, eval_every and threads must be positive")
         if min(self.max_seconds, self.weight_decay, self.warmup_steps, self.observed_ticks) < 0:
-            raise ValueError("max_seconds, weight_decay, warmup_steps and observed_ticks must not be negative")
+            raise ValueError("max_seconds, weight_decay, warmup_steps, observed_ticks must not be negative")
         if self.learning_rate <= 0 or self.grad_clip_norm <= 0:
             raise ValueError("learning_rate and grad_clip_norm must be positive")
         if not 0 <= self.val_fraction < 1 or not 0 <= self.ema_max < 1 or self.ema_power <= 0:

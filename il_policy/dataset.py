@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,18 +82,18 @@ class ChunkDataset:
 
     def __init__(
         self,
-        episodes: Sequence[Episode],
+        episodes: Iterable[Episode],
         setup: Setup,
         config: TrainConfig,
-        on_episode: Callable[[int, int], None] | None = None,
+        on_episode: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Encode the successful episodes.
 
         Args:
-            episodes: Demonstrations; those judged a failure are left out.
+            episodes: Demonstrations, read one at a time; those judged a failure are left out.
             setup: Robot and task.
             config: Encoding of actions and observed ticks.
-            on_episode: Told (done, total) after each episode; reading images takes a while.
+            on_episode: Told after each episode how many were read; pictures take a while.
 
         Raises:
             EpisodeError: no episode is left.
@@ -101,15 +101,13 @@ class ChunkDataset:
         self.encoder = ObservationEncoder(setup, config.observed_ticks)
         self.codec = ActionCodec(setup.task, config.action_encoding)
         self.arrays: list[EpisodeArrays] = []
-        total = len(episodes)
-        for i in range(total):
-            episode = episodes[i]
+        count = 0
+        for count, episode in enumerate(episodes, start=1):
             if episode.outcome in (Outcome.SUCCESS, Outcome.UNLABELLED):
                 self.arrays.append(episode_arrays(episode, self.encoder, self.codec))
-            if on_episode is not None:
-                on_episode(i + 1, total)
+            on_episode(count)
         if not self.arrays:
-            raise EpisodeError("dataset", f"none of {total} episodes is a success; record demonstrations")
+            raise EpisodeError("dataset", f"none of {count} episodes is a success; record demonstrations")
 
     @property
     def horizon(self) -> int:
@@ -154,7 +152,8 @@ class Augmenter:
         """Take the layout of inputs and actions."""
         s = encoder.sensitivity()
         self._tool = torch.from_numpy(s[TOOL].T).float()  # (3, D)
-        self._independent = torch.from_numpy(config.jitter_m * s[JITTER] + config.gripper * s[GRIPPER]).float()
+        independent = config.jitter_m * s[JITTER] + config.gripper * s[GRIPPER]
+        self._independent = torch.from_numpy(independent).float()
         self._is_relative = codec.is_relative
         self._tool_m = config.tool_m
 

@@ -24,5 +24,5 @@ class EmaWeights:
     def update(self, network: nn.Module, n: int) -> None:
         """Take in the weights after optimiser step ``n`` = 0, 1, ..."""
         beta = min(self._maximum, 1.0 - (1.0 + n) ** -self._power)
-        averaged, current = list(self.network.parameters()), list(network.parameters())
-        torch._foreach_lerp_(averaged, current, 1.0 - beta)
+        for averaged, current in zip(self.network.parameters(), network.parameters(), strict=True):
+            averaged.lerp_(current, 1.0 - beta)

@@ -70,6 +70,11 @@ class ChunkPolicy:
         """Trainable numbers of the network."""
         return sum(p.numel() for p in self.model.network.parameters())
 
+    def warm_up(self) -> None:
+        """Run the network a few times: the first calls allocate and are many times slower."""
+        for _ in range(3):
+            self.chunks(torch.zeros(1, self._encoder.dim))
+
     @torch.inference_mode()
     def chunks(self, inputs: Tensor) -> Tensor:
         """Action rows in the codec's units for input vectors (B, D) with NaN = not seen, (B, H, Da)."""

@@ -87,8 +87,8 @@ class Trainer:
             torch.manual_seed(config.seed)
             self.model = ChunkModel.for_setup(setup, config)
         self.model.input_norm.fit(self.data.inputs.numpy())
-        flat = self.data.action[torch.ones_like(self.data.is_pad) if config.hold_at_end else ~self.data.is_pad]
-        self.model.action_norm.fit(flat.numpy())
+        rows = self.data.action.flatten(0, 1) if config.hold_at_end else self.data.action[~self.data.is_pad]
+        self.model.action_norm.fit(rows.numpy())
         self.model.to(config.device)
         self.head = make_head(config)
         self.augment = Augmenter(dataset.encoder, dataset.codec, config.augment)

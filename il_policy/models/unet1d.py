@@ -61,7 +61,7 @@ class ChunkUnet1d(nn.Module):
         super().__init__()
         factor = 2 ** (len(channels) - 1)
         if horizon % factor:
-            raise ValueError(f"horizon {horizon} must be a multiple of {factor} for {len(channels)} resolutions")
+            raise ValueError(f"horizon {horizon} must be a multiple of {factor}: {len(channels)} resolutions")
         c = TIME_DIM + cond_dim
         self.down, self.shrink = nn.ModuleList(), nn.ModuleList()
         self.up, self.grow = nn.ModuleList(), nn.ModuleList()

@@ -91,7 +91,8 @@ def render(camera: CameraSpec, T_base_ee: Array, p_cube: Array, stamp_ns: int) -
     depth = np.where(is_cube, z_top, np.where(z_table > 0, z_table, 0.0))
     rgb = np.full((i.height, i.width, 3), 90, dtype=np.uint8)
     rgb[is_cube] = (200, 20, 25)
-    return CameraFrame(stamp_ns, camera.name, rgb, np.rint(depth * 1000).astype(np.float32) / np.float32(1000), i)
+    depth_m = np.rint(depth * 1000).astype(np.float32) / np.float32(1000)  # cameras send millimetres
+    return CameraFrame(stamp_ns, camera.name, rgb, depth_m, i)
 
 
 @dataclass
@@ -138,7 +139,8 @@ class World:
 def scripted(p_cube: Array, speed_m: float = 0.03) -> list[tuple[Array, float]]:
     """Way points of a pick and place as (position, opening) per tick, at ``speed_m`` per tick."""
     grasp, above = np.array([*p_cube[:2], HALF_M]), np.array([*p_cube[:2], 0.15])
-    legs = [(above, 1.0), (grasp, 1.0), (grasp, 0.0), (above, 0.0), (BIN, 0.0), (BIN, 1.0), (BIN + [0, 0, 0.1], 1.0)]
+    up = BIN + [0.0, 0.0, 0.1]
+    legs = [(above, 1.0), (grasp, 1.0), (grasp, 0.0), (above, 0.0), (BIN, 0.0), (BIN, 1.0), (up, 1.0)]
     rows, p = [], HOME
     for target, opening in legs:
         n = max(4, int(np.ceil(np.linalg.norm(target - p) / speed_m)))
@@ -152,13 +154,12 @@ def random_cube(rng: np.random.Generator) -> Array:
     return np.array([rng.uniform(0.35, 0.6), rng.uniform(-0.1, 0.2), HALF_M])
 
 
-def demonstrate(setup: Setup, p_cube: Array, name: str = "demo", noise_m: float = 0.0) -> Episode:
+def demonstrate(setup: Setup, p_cube: Array, name: str = "demo") -> Episode:
     """Play the script and record it, tick by tick."""
-    world, rng = World(setup, p_cube.copy()), np.random.default_rng(abs(hash(name)) % 2**32)
+    world = World(setup, p_cube.copy())
     observations, T_des, g_des = [], [], []
     for p, opening in scripted(p_cube):
         observations.append(world.observe())
-        p = p + noise_m * rng.standard_normal(3)
         T_des.append(pose(p, R_DOWN))
         g_des.append(opening)
         world.step(p, opening)
@@ -175,5 +176,3 @@ def setup() -> Setup:
 def episode(setup: Setup) -> Episode:
     """One demonstration."""
     return demonstrate(setup, np.array([0.5, 0.1, HALF_M]))
-
-
