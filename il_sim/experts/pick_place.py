@@ -1,0 +1,147 @@
+"""An operator who puts the cube into the bin, as a person with a gamepad would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from il_core.geometry import Array
+from il_core.types import Vector
+
+SPEED_M_S = 0.30
+GAIN_1_S = 4.0  # how eagerly the stick follows the distance seen
+ACCELERATION_M_S2 = 1.2  # a thumb does not jump
+GRASPED_OPENING = 0.75  # a 40 mm cube stops the 80 mm gripper at 0.5; empty fingers close on
+CLOSE_S, OPEN_S = 0.6, 0.4
+LIFTED_M, GIVE_UP_S = 0.035, 24.0
+
+
+class Phase(Enum):
+    """What the operator is about."""
+
+    ABOVE = "move above the cube"
+    DOWN = "go down to it"
+    CLOSE = "close the fingers"
+    LIFT = "lift it"
+    CARRY = "carry it over the bin"
+    LOWER = "lower it into the bin"
+    OPEN = "let go"
+    LEAVE = "move up and away"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What differs between two demonstrations of the same person.
+
+    Attributes:
+        hover_m: Height above the cube before going down [m].
+        carry_m: Height over the table while carrying [m].
+        release_m: Height of the tool over the bin's floor when letting go [m].
+        speed: Fraction of the usual speed.
+        offset_m: Where off the cube's centre the fingers close, x and y [m].
+    """
+
+    hover_m: float
+    carry_m: float
+    release_m: float
+    speed: float
+    offset_m: tuple[float, float]
+
+
+def habits_of(seed: int) -> Habits:
+    """The habits of one demonstration; the same seed, the same habits."""
+    rng = np.random.default_rng(seed)
+    dx, dy = rng.uniform(-0.004, 0.004, 2)
+    return Habits(
+        hover_m=rng.uniform(0.10, 0.14),
+        carry_m=rng.uniform(0.17, 0.21),
+        release_m=rng.uniform(0.06, 0.08),
+        speed=rng.uniform(0.85, 1.0),
+        offset_m=(float(dx), float(dy)),
+    )
+
+
+class PickPlaceOperator:
+    """Looks at tool, cube and bin; answers with a stick velocity and a grip button."""
+
+    def __init__(self, seed: int) -> None:
+        """Begin a demonstration."""
+        self._habits = habits_of(seed)
+        self.phase = Phase.ABOVE
+        self._velocity = np.zeros(3)
+        self._in_phase_s = self._total_s = 0.0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the demonstration is over, well or not."""
+        return self.phase is Phase.DONE
+
+    def command(
+        self, p_ee: Vector, opening: float, T_base_cube: Array, T_base_bin: Array, dt: float
+    ) -> tuple[Vector, bool]:
+        """Decide for one moment.
+
+        Args:
+            p_ee: Measured tool position in base, (3,) [m].
+            opening: Measured opening of the gripper in [0, 1].
+            T_base_cube: Pose of the cube, (4, 4) [m].
+            T_base_bin: Pose of the bin, (4, 4) [m].
+            dt: Time since the last call [s].
+
+        Returns:
+            Tool velocity in base, (3,) [m/s], and whether the gripper should be closed.
+        """
+        self._in_phase_s += dt
+        self._total_s += dt
+        cube, basket = T_base_cube[:3, 3], T_base_bin[:3, 3]
+        goal, tolerance_m = self._goal(p_ee, cube, basket)
+        error = goal - p_ee
+        if self._is_over(float(np.linalg.norm(error)) < tolerance_m, opening, cube):
+            self._next(cube)
+        wanted = error * GAIN_1_S
+        speed = float(np.linalg.norm(wanted))
+        limit = SPEED_M_S * self._habits.speed
+        if speed > limit:
+            wanted *= limit / speed
+        if self.phase in (Phase.CLOSE, Phase.OPEN, Phase.DONE):
+            wanted = np.zeros(3)
+        change = np.clip(wanted - self._velocity, -ACCELERATION_M_S2 * dt, ACCELERATION_M_S2 * dt)
+        self._velocity = self._velocity + change
+        return self._velocity.copy(), self.phase in (Phase.CLOSE, Phase.LIFT, Phase.CARRY, Phase.LOWER)
+
+    def _goal(self, p_ee: Vector, cube: Vector, basket: Vector) -> tuple[Vector, float]:
+        """Where the tool should be in this phase, and how near is near enough [m]."""
+        h = self._habits
+        grasp = cube + np.array([*h.offset_m, 0.0])
+        goals = {
+            Phase.ABOVE: (grasp + [0.0, 0.0, h.hover_m], 0.012),
+            Phase.DOWN: (grasp, 0.006),
+            Phase.LIFT: (np.array([p_ee[0], p_ee[1], h.carry_m]), 0.03),
+            Phase.CARRY: (np.array([basket[0], basket[1], h.carry_m]), 0.02),
+            Phase.LOWER: (np.array([basket[0], basket[1], h.release_m]), 0.01),
+            Phase.LEAVE: (np.array([basket[0], basket[1], h.carry_m]), 0.03),
+        }
+        return goals.get(self.phase, (p_ee, 0.0))
+
+    def _is_over(self, is_there: bool, opening: float, cube: Vector) -> bool:
+        """Whether the present phase has done its part."""
+        if self._total_s > GIVE_UP_S:
+            return True
+        if self.phase is Phase.CLOSE:
+            return self._in_phase_s > CLOSE_S
+        if self.phase is Phase.OPEN:
+            return self._in_phase_s > OPEN_S and opening > GRASPED_OPENING
+        return is_there
+
+    def _next(self, cube: Vector) -> None:
+        """Go on to the next phase; back to the first if the cube was not lifted."""
+        order = list(Phase)
+        following = order[min(order.index(self.phase) + 1, len(order) - 1)]
+        if self._total_s > GIVE_UP_S:
+            following = Phase.DONE
+        elif self.phase is Phase.LIFT and cube[2] < LIFTED_M:
+            following = Phase.ABOVE
+        self.phase, self._in_phase_s = following, 0.0
