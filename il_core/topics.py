@@ -48,6 +48,8 @@ RECORDER_DISCARD = "recorder/discard"
 RECORDER_SUCCESS = "recorder/success"
 RECORDER_FAILURE = "recorder/failure"
 POLICY_ENABLE = "policy/enable"  # std_srvs/SetBool
+OPERATOR_PERFORM = "operator/perform"  # the scripted operator shows the task once
+OPERATOR_DONE = "operator/done"  # std_msgs/Bool topic, latched: the demonstration is over
 
 
 def object_pose(name: str) -> str:

@@ -22,6 +22,7 @@ class Plant:
 
     Attributes:
         model: The compiled scene.
+        data: Its present state; look, do not touch.
         steps: Steps since the last reset.
         timeouts: Times the arm fell back to gravity compensation for want of a command.
     """
@@ -40,7 +41,7 @@ class Plant:
         """
         self.robot, self.task = setup.robot, make_task(setup.task.name)
         self.model = build_model(setup, self.task)
-        self._data = mujoco.MjData(self.model)
+        self.data = mujoco.MjData(self.model)
         joints = [self.model.joint(name) for name in self.robot.joint_names]
         self._q = np.array([j.qposadr[0] for j in joints])
         self._v = np.array([j.dofadr[0] for j in joints])
@@ -68,13 +69,13 @@ class Plant:
         """Arm near home with the gripper open, objects where the seed puts them; time goes on."""
         now_ns = self.now_ns
         rng = np.random.default_rng(seed)
-        mujoco.mj_resetData(self.model, self._data)
+        mujoco.mj_resetData(self.model, self.data)
         home = np.array(self.robot.q_home_rad)
-        self._data.qpos[self._q] = home + rng.uniform(-HOME_SPREAD_RAD, HOME_SPREAD_RAD, len(home))
-        self._data.qpos[self._finger_qs] = self.robot.gripper_open_m
-        self._data.ctrl[self._servos] = self.robot.gripper_open_m
-        self.task.place(self.model, self._data, rng)
-        mujoco.mj_forward(self.model, self._data)
+        self.data.qpos[self._q] = home + rng.uniform(-HOME_SPREAD_RAD, HOME_SPREAD_RAD, len(home))
+        self.data.qpos[self._finger_qs] = self.robot.gripper_open_m
+        self.data.ctrl[self._servos] = self.robot.gripper_open_m
+        self.task.place(self.model, self.data, rng)
+        mujoco.mj_forward(self.model, self.data)
         self._origin_ns, self.steps = now_ns, 0
         self._command_ns: int = now_ns - self._timeout_ns - 1  # nobody commands yet
         self._is_fallen_back = True
@@ -87,7 +88,7 @@ class Plant:
 
     def grip(self, opening: float) -> None:
         """Drive the fingers towards an opening in [0, 1]."""
-        self._data.ctrl[self._servos] = opening * self.robot.gripper_open_m
+        self.data.ctrl[self._servos] = opening * self.robot.gripper_open_m
 
     def write(self, setpoint: Setpoint) -> None:
         """Apply a checked setpoint."""
@@ -96,7 +97,7 @@ class Plant:
 
     def step(self) -> None:
         """Advance by one millisecond."""
-        data = self._data
+        data = self.data
         tau = self._tau
         if self.now_ns - self._command_ns > self._timeout_ns:
             self.timeouts += not self._is_fallen_back
@@ -110,7 +111,7 @@ class Plant:
 
     def read(self) -> ArmState:
         """Measured state at :attr:`now_ns`; torques are those the motors apply."""
-        data = self._data
+        data = self.data
         opening = float(data.qpos[self._finger_q]) / self.robot.gripper_open_m
         return ArmState(
             stamp_ns=self.now_ns,
@@ -122,7 +123,7 @@ class Plant:
 
     def world_state(self) -> Vector:
         """All generalised positions of the scene, (model.nq,), a copy."""
-        return self._data.qpos.copy()
+        return self.data.qpos.copy()
 
     def object_pose(self, name: str) -> Array:
         """True pose of an object in base, (4, 4) [m].
@@ -132,27 +133,27 @@ class Plant:
         """
         if name not in self.task.objects:
             raise ConfigError("simulator", f"no object '{name}'; {nearest(name, list(self.task.objects))}")
-        body = self._data.body(name)
+        body = self.data.body(name)
         return pose(body.xpos, body.xmat.reshape(3, 3))
 
     def ee_pose(self) -> Array:
         """True pose of the tool in base, (4, 4) [m]."""
-        site = self._data.site(self.robot.ee_frame)
+        site = self.data.site(self.robot.ee_frame)
         return pose(site.xpos, site.xmat.reshape(3, 3))
 
     def finger_force(self) -> Vector:
         """Contact force of everything else on the fingers, axes of base, (3,) [N]."""
         total, wrench = np.zeros(3), np.zeros(6)
-        for k, contact in enumerate(self._data.contact[: self._data.ncon]):
+        for k, contact in enumerate(self.data.contact[: self.data.ncon]):
             bodies = [self.model.body(self.model.geom_bodyid[g]).name for g in (contact.geom1, contact.geom2)]
             on_finger = ["finger" in name for name in bodies]
             if on_finger[0] == on_finger[1]:
                 continue
-            mujoco.mj_contactForce(self.model, self._data, k, wrench)
+            mujoco.mj_contactForce(self.model, self.data, k, wrench)
             force = contact.frame.reshape(3, 3).T @ wrench[:3]  # on geom2, from geom1
             total += force if on_finger[1] else -force
         return total
 
     def is_done(self) -> bool:
         """Whether the task is fulfilled, judged on the true state."""
-        return self.task.is_done(self.model, self._data)
+        return self.task.is_done(self.model, self.data)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEMONSTRATION_LIMIT_S = 25.0  # the operator needs 6 to 8 s, twice that when a grasp has to be repeated
-OPERATOR_PERFORM, OPERATOR_DONE = "operator/perform", "operator/done"
 
 Advance = Callable[[float], None]
 
@@ -37,17 +36,17 @@ def record(
     Returns:
         Folders of all recordings kept, in order.
     """
-    session.watch_flag(OPERATOR_DONE)
+    session.watch_flag(topics.OPERATOR_DONE)
     kept, good = [], 0
     for seed in seeds:
         if good == wanted:
             break
         rollouts.reset(session, seed, supervisor.check)
         session.trigger(topics.RECORDER_START)
-        session.trigger(OPERATOR_PERFORM)
-        session.wait(lambda: not session.flag(OPERATOR_DONE), 5.0, "operator starts", supervisor.check)
+        session.trigger(topics.OPERATOR_PERFORM)
+        session.wait(lambda: not session.flag(topics.OPERATOR_DONE), 5.0, "operator starts", supervisor.check)
         session.wait(
-            lambda: session.flag(OPERATOR_DONE), DEMONSTRATION_LIMIT_S, "operator finishes", supervisor.check
+            lambda: session.flag(topics.OPERATOR_DONE), DEMONSTRATION_LIMIT_S, "operator finishes", supervisor.check
         )
         session.trigger(topics.RECORDER_STOP)
         session.trigger(topics.RECORDER_SUCCESS if session.success else topics.RECORDER_FAILURE)

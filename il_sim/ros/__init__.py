@@ -1,0 +1,1 @@
+"""The simulated arm, its cameras and the scripted operator as ROS nodes."""

@@ -1,0 +1,105 @@
+"""operator_node: the scripted operator in a person's place, driving through a gamepad's topic."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from sensor_msgs.msg import JointState, Joy
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+
+from il_core import topics, wire
+from il_core.config import load_setup
+from il_core.ros import qos
+from il_core.ros.node import run
+from il_core.ros.params import declare
+from il_core.types import EePose
+from il_sim.experts.pick_place import PickPlaceOperator
+from il_sim.tasks.pick_place import BIN, CUBE
+
+RATE_HZ = 50
+STICK_M_S = 0.35  # tool speed of a stick pushed all the way: teleop's own scale
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorParams:
+    """ROS parameters: whose hands they are, and how they vary."""
+
+    task: str = "pick_place"
+    robot: str = ""
+    first_seed: int = 0
+
+
+class OperatorNode(Node):
+    """Shows the task once whenever it is asked to."""
+
+    def __init__(self) -> None:
+        """Watch the tool and the objects; wait to be asked."""
+        super().__init__("operator")
+        params = declare(self, OperatorParams)
+        self._joints = wire.JointMap(load_setup(params.task, params.robot or None).robot)
+        self._seed = params.first_seed
+        self._operator: PickPlaceOperator | None = None
+        self._tool: EePose | None = None
+        self._opening: float | None = None
+        self._objects: dict[str, np.ndarray] = {}
+        self._joy = self.create_publisher(Joy, topics.JOY, qos.COMMAND)
+        self._done = self.create_publisher(Bool, topics.OPERATOR_DONE, qos.LATCHED)
+        self.create_subscription(PoseStamped, topics.EE_POSE, self._on_tool, qos.LATEST)
+        self.create_subscription(JointState, topics.JOINT_STATES, self._on_joints, qos.LATEST)
+        for name in (CUBE, BIN):
+            take = self._taker(name)
+            self.create_subscription(PoseStamped, topics.object_pose(name), take, qos.LATEST)
+        self.create_service(Trigger, topics.OPERATOR_PERFORM, self._on_perform)
+        self.create_timer(1.0 / RATE_HZ, self._on_tick)
+
+    def _taker(self, name: str):  # noqa: ANN202 - a callback
+        def take(msg: PoseStamped) -> None:
+            self._objects[name] = wire.pose_from(msg.pose)
+
+        return take
+
+    def _on_tool(self, msg: PoseStamped) -> None:
+        self._tool = wire.ee_pose_from(msg)
+
+    def _on_joints(self, msg: JointState) -> None:
+        self._opening = wire.arm_state_from(msg, self._joints).gripper
+
+    def _on_perform(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if self._tool is None or self._opening is None or len(self._objects) < 2:
+            response.success, response.message = False, "sees no tool or no objects yet; is the simulator up?"
+            return response
+        self._operator = PickPlaceOperator(self._seed)
+        self._done.publish(Bool(data=False))
+        response.success, response.message = True, f"showing the task with habits of seed {self._seed}"
+        self._seed += 1
+        return response
+
+    def _on_tick(self) -> None:
+        """One moment of the demonstration."""
+        if self._operator is None or self._tool is None or self._opening is None:
+            return
+        scene = (self._objects[CUBE], self._objects[BIN])
+        p_ee = self._tool.T_base_ee[:3, 3]
+        velocity, is_closed = self._operator.command(p_ee, self._opening, *scene, 1.0 / RATE_HZ)
+        is_done = self._operator.is_done
+        axes = [*np.clip(velocity / STICK_M_S, -1.0, 1.0), 0.0, 0.0, 0.0]
+        joy = Joy(axes=[float(a) for a in axes], buttons=[int(not is_done), int(is_closed)])
+        joy.header.stamp = self.get_clock().now().to_msg()
+        self._joy.publish(joy)
+        if is_done:
+            self._operator = None
+            self._done.publish(Bool(data=True))
+
+
+def main() -> None:
+    """Entry point of the executable."""
+    sys.exit(run(OperatorNode))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""sim_node: the simulated arm on the wire, a thousand times a second."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+
+from il_core import topics, wire
+from il_core.clock import SystemClock
+from il_core.config import load_setup
+from il_core.ros import convert, qos
+from il_core.ros.diagnostics import Diagnostics, Level
+from il_core.ros.node import run
+from il_core.ros.params import declare
+from il_sim.pacing import Pacer
+from il_sim.plant import STEP_NS, Plant
+from il_sim.viewer import Viewer
+
+WORLD_EVERY = 33  # steps between two states for cameras and objects: 30 Hz
+DIAGNOSTICS_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SimParams:
+    """ROS parameters; ``seed`` is one too, and may change between resets."""
+
+    task: str = "pick_place"
+    robot: str = ""
+    view: bool = False
+    publish_clock: bool = False
+
+
+class SimNode(Node):
+    """Owns one Plant; every millisecond: newest torques in, one step, state out."""
+
+    def __init__(self) -> None:
+        """Build the plant and start its clock."""
+        super().__init__("sim")
+        self._params = declare(self, SimParams)
+        self.declare_parameter("seed", 0)
+        setup = load_setup(self._params.task, self._params.robot or None)
+        self._joints = wire.JointMap(setup.robot)
+        self._wall_ns = SystemClock().now_ns
+        start_ns = self._wall_ns() // STEP_NS * STEP_NS
+        self._plant = Plant(setup, self._seed(), start_ns=start_ns)
+        self._pacer = Pacer()
+        self._viewer = Viewer(self._plant) if self._params.view else None
+        self._answered_ns = 0
+        self._answers = self._late = self._since_world = 0
+        self._make_publishers()
+        self.create_subscription(JointState, topics.EFFORT_SETPOINT, self._on_effort, qos.LATEST)
+        self.create_subscription(JointState, topics.GRIPPER_SETPOINT, self._on_gripper, qos.COMMAND)
+        self.create_service(Trigger, topics.SIM_RESET, self._on_reset)
+        self.create_timer(STEP_NS * 1e-9, self._on_tick)
+        self.create_timer(DIAGNOSTICS_S, self._on_diagnostics)
+
+    def _seed(self) -> int:
+        return int(self.get_parameter("seed").value)
+
+    def _make_publishers(self) -> None:
+        """Publishers and the messages they reuse: filling a view costs a microsecond, a list ten."""
+        self._states = self.create_publisher(JointState, topics.JOINT_STATES, qos.STREAM)
+        self._world = self.create_publisher(JointState, topics.WORLD_STATE, qos.COMMAND)
+        self._success = self.create_publisher(Bool, topics.SIM_SUCCESS, qos.COMMAND)
+        self._objects = {
+            name: self.create_publisher(PoseStamped, topics.object_pose(name), qos.COMMAND)
+            for name in self._plant.task.objects
+        }
+        self._clock = self.create_publisher(Clock, "/clock", qos.COMMAND) if self._params.publish_clock else None
+        self._diagnostics = Diagnostics(self, "sim")
+        state = convert.joint_state_msg(self._plant.read(), self._joints)
+        self._state_msg = state
+        self._views = [np.frombuffer(a) for a in (state.position, state.velocity, state.effort)]
+        n = self._plant.model.nq
+        self._world_msg = JointState(name=[f"qpos_{k}" for k in range(n)], position=array("d", [0.0] * n))
+
+    def _on_effort(self, msg: JointState) -> None:
+        answered_ns, tau = wire.effort_from(msg, self._joints)
+        if answered_ns > self._answered_ns:
+            self._answered_ns = answered_ns
+            self._plant.apply(tau)
+
+    def _on_gripper(self, msg: JointState) -> None:
+        self._plant.grip(wire.opening_from(msg, self._joints)[1])
+
+    def _on_tick(self) -> None:
+        """Take the steps that are due, and publish each state."""
+        steps, present_ns = self._pacer.due(self._plant.now_ns, self._wall_ns())
+        if present_ns != self._plant.now_ns:
+            self._plant.reanchor(present_ns)
+        for _ in range(steps):
+            if self._answered_ns:
+                # Best possible: the command answers the state of this very step.
+                self._answers += 1
+                self._late += self._plant.now_ns - self._answered_ns > STEP_NS
+            self._plant.step()
+            self._publish_state()
+            self._since_world += 1
+        if self._since_world >= WORLD_EVERY:
+            self._since_world = 0
+            self._publish_world()
+
+    def _publish_state(self) -> None:
+        state = self._plant.read()
+        position, velocity, effort = self._views
+        position[:-1], velocity[:-1], effort[:-1] = state.q, state.v, state.tau
+        position[-1] = self._joints.m_from_opening(state.gripper)
+        self._state_msg.header.stamp = convert.time_msg(state.stamp_ns)
+        self._states.publish(self._state_msg)
+        if self._clock is not None:
+            self._clock.publish(Clock(clock=self._state_msg.header.stamp))
+
+    def _publish_world(self) -> None:
+        """Whole scene for the cameras, true object poses and success for operators and scores."""
+        plant = self._plant
+        self._world_msg.header.stamp = convert.time_msg(plant.now_ns)
+        np.frombuffer(self._world_msg.position)[:] = plant.world_state()
+        self._world.publish(self._world_msg)
+        for name, publisher in self._objects.items():
+            publisher.publish(convert.pose_stamped_msg(plant.now_ns, plant.object_pose(name)))
+        self._success.publish(Bool(data=plant.is_done()))
+        if self._viewer is not None:
+            self._viewer.sync()
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        seed = self._seed()
+        self._plant.reset(seed)
+        self._answered_ns = self._plant.now_ns
+        response.success, response.message = True, f"scene of seed {seed}"
+        return response
+
+    def _on_diagnostics(self) -> None:
+        share = self._late / self._answers if self._answers else 0.0
+        values = {
+            "steps": self._plant.steps,
+            "command_age_over_1_cycle": f"{share:.6f}",
+            "command_timeouts": self._plant.timeouts,
+            "slip_ms": f"{self._pacer.slip_ns * 1e-6:.1f}",
+        }
+        self._diagnostics.publish(Level.OK, "running", values)
+
+
+def main() -> None:
+    """Entry point of the executable."""
+    sys.exit(run(SimNode, realtime=True))
+
+
+if __name__ == "__main__":
+    main()
