@@ -106,7 +106,8 @@ def screen(values: Mapping[str, str], answer: str, kept: int, wanted: int) -> Gr
         table.add_column(column, justify="left" if column == "topic" else "right")
     for topic in (key.split(":", 1)[1] for key in values if key.startswith("received:")):
         cells = [values[f"{name}:{topic}"] for name in ("received", "lost", "gaps", "rate_hz", "age_ms")]
-        table.add_row(topic, *cells, style="red" if cells[1] != "0" or cells[4] == "" else "")
+        style = "red" if cells[1] != "0" else "dim" if not cells[4] else ""
+        table.add_row(topic, *cells, style=style)
     target = f" of {wanted}" if wanted else ""
     lines = [Text(values["message"]), Text(answer), Text(f"kept {kept}{target}"), Text(KEYS, style="dim")]
     bar = [ProgressBar(total=wanted, completed=kept)] if wanted else []

@@ -112,8 +112,8 @@ def step(status: Status, event: Event, reason: str = "") -> Step:
     """
     state = status.state
     if event is Event.FAILED:
-        effects = (Effect.REMOVE,) if state in _HOLDS_DATA else ()
-        return Step(replace(status, state=State.FAULT, reason=reason), effects)
+        removal = (Effect.REMOVE,) if state in _HOLDS_DATA else ()
+        return Step(replace(status, state=State.FAULT, reason=reason), removal)
     if event in _LABELS and state in (State.RECORDING, State.REVIEW):
         return Step(replace(status, outcome=_LABELS[event]))
     if (state, event) not in _NEXT:

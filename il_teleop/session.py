@@ -26,7 +26,12 @@ class RecordingSession:
     """
 
     def __init__(
-        self, root: Path, header: RecordingHeader, stats: Mapping[str, TopicStats], queue_bytes: int, clock: Clock
+        self,
+        root: Path,
+        header: RecordingHeader,
+        stats: Mapping[str, TopicStats],
+        queue_bytes: int,
+        clock: Clock,
     ) -> None:
         """Start idle.
 
@@ -99,7 +104,11 @@ class RecordingSession:
             job, finish = entry
             finish(job)
         take = self._take
-        if take is not None and take.error is not None and self.status.state in (State.RECORDING, State.REVIEW):
+        if (
+            take is not None
+            and take.error is not None
+            and self.status.state in (State.RECORDING, State.REVIEW)
+        ):
             self.fail(str(take.error))
 
     def close(self, timeout_s: float = 30.0) -> str:

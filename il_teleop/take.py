@@ -98,7 +98,7 @@ class Take:
             self.writer.discard()
             raise
 
-    def _call(self, action: Callable[[], object], *, is_last: bool = False) -> Future:  # type: ignore[type-arg]
+    def _call(self, action: Callable[[], object], *, is_last: bool = False) -> Future:
         """Run an action on the writer thread after all messages so far."""
         future: Future[object] = Future()
 

@@ -38,9 +38,8 @@ __all__ = [
     "relabel",
 ]
 
-_DAMAGE = (  # what mcap, its decompressors (RuntimeError: lz4) and the decoder raise on broken bytes
-    McapError, ZstdError, RuntimeError, struct.error, ValueError, LookupError, EOFError,
-)  # fmt: skip
+# What mcap, its decompressors (lz4: RuntimeError) and the decoder raise on broken bytes.
+_DAMAGE = (McapError, ZstdError, RuntimeError, struct.error, ValueError, LookupError, EOFError)
 _BLOCK_BYTES = 1 << 20
 
 
@@ -145,7 +144,9 @@ class Recording:
     def _decoder(self, schema: Schema) -> Callable[[bytes], Any]:
         decoder = DecoderFactory().decoder_for("cdr", schema)
         if decoder is None:
-            raise RecordingError(self.path, f"type {schema.name} is described by '{schema.encoding}', not ros2msg")
+            raise RecordingError(
+                self.path, f"type {schema.name} is described by '{schema.encoding}', not ros2msg"
+            )
         return decoder
 
     def verify(self) -> None:
@@ -194,5 +195,7 @@ def relabel(path: Path | str, outcome: Outcome) -> RecordingHeader:
         sync_folder(folder)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise RecordingError(folder, f"cannot write the label: {error.strerror or error}; it is unchanged") from error
+        raise RecordingError(
+            folder, f"cannot write the label: {error.strerror or error}; it is unchanged"
+        ) from error
     return header

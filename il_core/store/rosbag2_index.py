@@ -23,7 +23,9 @@ _QOS = {  # rmw's numbers: keep last, reliable, volatile, automatic liveliness
 }
 
 
-def index_text(data_file: str, types: Mapping[str, str], counts: Mapping[str, int], span: tuple[int, int]) -> str:
+def index_text(
+    data_file: str, types: Mapping[str, str], counts: Mapping[str, int], span: tuple[int, int]
+) -> str:
     """Text of ``metadata.yaml``.
 
     Args:
@@ -58,9 +60,7 @@ def index_text(data_file: str, types: Mapping[str, str], counts: Mapping[str, in
         "compression_format": "",
         "compression_mode": "",
         "relative_file_paths": [data_file],
-        "files": [
-            {"path": data_file, "starting_time": start, "duration": duration, "message_count": total}
-        ],
+        "files": [{"path": data_file, "starting_time": start, "duration": duration, "message_count": total}],
     }
     return yaml.dump({"rosbag2_bagfile_information": info}, Dumper=_NoAliases, sort_keys=False)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from functools import partial
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.task import Future
-from sensor_msgs.msg import Joy, JointState
+from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import Trigger
 
 from il_core import topics
@@ -64,20 +65,19 @@ class TeleopNode(Node):
 
     def _make_device(self, config: TeleopConfig) -> None:
         """Open the device that the parameter names."""
-        self._terminal: Terminal | None = None
         self._source: KeyboardDevice | JoyDevice
+        self._keyboard: tuple[KeyboardDevice, Terminal] | None = None
         if config.device == "keyboard":
-            self._source = KeyboardDevice()
-            self._terminal = self._open.enter_context(Terminal())
+            self._source = keyboard = KeyboardDevice()
+            self._keyboard = keyboard, self._open.enter_context(Terminal())
         else:
             layout = load_yaml(config_dir() / "teleop" / f"{config.layout}.yaml", JoyLayout)
-            self._source = JoyDevice(layout)
-            self.create_subscription(Joy, topics.JOY, self._on_joy, qos.STREAM)
+            self._source = joy = JoyDevice(layout)
+            self.create_subscription(Joy, topics.JOY, partial(self._on_joy, joy), qos.STREAM)
 
-    def _on_joy(self, msg: Joy) -> None:
-        assert isinstance(self._source, JoyDevice)
+    def _on_joy(self, joy: JoyDevice, msg: Joy) -> None:
         try:
-            self._source.receive(msg.axes, msg.buttons, self._now_ns())
+            joy.receive(msg.axes, msg.buttons, self._now_ns())
         except DeviceError as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
 
@@ -90,8 +90,8 @@ class TeleopNode(Node):
     def _cycle(self) -> None:
         """Read the device, publish the wish, pass recorder keys on."""
         now_ns = self._now_ns()
-        if self._terminal is not None:
-            self._read_keys(self._terminal, now_ns)
+        if self._keyboard is not None:
+            self._read_keys(*self._keyboard, now_ns)
         before = self._device.reason
         command = self._device.command(now_ns)
         if command is not None:
@@ -102,12 +102,11 @@ class TeleopNode(Node):
         for event in self._source.take_events():
             self._call_recorder(event)
 
-    def _read_keys(self, terminal: Terminal, now_ns: int) -> None:
-        assert isinstance(self._source, KeyboardDevice)
+    def _read_keys(self, keyboard: KeyboardDevice, terminal: Terminal, now_ns: int) -> None:
         for key in terminal.keys():
-            self._source.press(key, now_ns)
-        if self._source.wants_help:
-            self._source.wants_help = False
+            keyboard.press(key, now_ns)
+        if keyboard.wants_help:
+            keyboard.wants_help = False
             print(HELP, flush=True)
 
     def _call_recorder(self, event: Event) -> None:
@@ -122,7 +121,7 @@ class TeleopNode(Node):
 
     def _say(self, text: str) -> None:
         """Tell the person at the keyboard, or the log."""
-        if self._terminal is not None:
+        if self._keyboard is not None:
             print(text, flush=True)
         else:
             self.get_logger().info(text)

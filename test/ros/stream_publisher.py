@@ -55,7 +55,11 @@ def main() -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("stream_publisher")
     streams = {
-        name: (node.create_publisher(kind, name, qos.IMAGE if kind is Image else qos.STREAM), _message(kind), every)
+        name: (
+            node.create_publisher(kind, name, qos.IMAGE if kind is Image else qos.STREAM),
+            _message(kind),
+            every,
+        )
         for name, (kind, every) in KINDS.items()
         if name != options.without
     }

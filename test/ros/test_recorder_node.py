@@ -108,11 +108,11 @@ def test_every_message_published_while_recording_is_on_disk_with_its_stamp(nodes
 
 def test_discard_removes_and_a_silent_topic_is_named(nodes: Nodes, session: Session):
     first = nodes.publisher("--without", topics.depth("front"))
-    nodes.recorder(start_timeout_s=1.0, silent_s=0.8)
+    nodes.recorder(start_timeout_s=3.0, silent_s=0.8)
     with pytest.raises(GraphError, match=r"camera/front/aligned_depth.* is silent.*sim_camera"):
         session.trigger(topics.RECORDER_START, 15.0)
     nodes.stop(first)
-    nodes.publisher("--silent", topics.EE_POSE, "--silence-after", "4.0")
+    nodes.publisher("--silent", topics.EE_POSE, "--silence-after", "3.0")
     _record(session, 0.5)
     assert list(nodes.root.rglob("*.partial"))
     session.trigger(topics.RECORDER_DISCARD)

@@ -97,7 +97,10 @@ def test_the_clutch_rules_over_everything_that_is_sent(arm: Arm):
     np.testing.assert_allclose(pose_from(arm.targets[0].pose), T_BASE_EE, atol=1e-9)
     y = [t.pose.position.y for t in arm.targets]
     assert all(0 <= b - a <= 0.35 * 0.1 for a, b in zip(y, y[1:], strict=False))
-    wait(lambda: arm.targets[-1].pose.position.y == pytest.approx(0.05), "the lead over a resting tool ends at 5 cm")
+    wait(
+        lambda: arm.targets[-1].pose.position.y == pytest.approx(0.05),
+        "the lead over a resting tool ends at 5 cm",
+    )
     assert set(arm.openings) == {0.0}
 
     arm.sends_pose = False
