@@ -75,7 +75,7 @@ class SimNode(Node):
             name: self.create_publisher(PoseStamped, topics.object_pose(name), qos.COMMAND)
             for name in self._plant.task.objects
         }
-        self._clock = self.create_publisher(Clock, "/clock", qos.COMMAND) if self._params.publish_clock else None
+        self._clock_out = self.create_publisher(Clock, "/clock", qos.COMMAND) if self._params.publish_clock else None
         self._diagnostics = Diagnostics(self, "sim")
         state = convert.joint_state_msg(self._plant.read(), self._joints)
         self._state_msg = state
@@ -116,8 +116,8 @@ class SimNode(Node):
         position[-1] = self._joints.m_from_opening(state.gripper)
         self._state_msg.header.stamp = convert.time_msg(state.stamp_ns)
         self._states.publish(self._state_msg)
-        if self._clock is not None:
-            self._clock.publish(Clock(clock=self._state_msg.header.stamp))
+        if self._clock_out is not None:
+            self._clock_out.publish(Clock(clock=self._state_msg.header.stamp))
 
     def _publish_world(self) -> None:
         """Whole scene for the cameras, true object poses and success for operators and scores."""
