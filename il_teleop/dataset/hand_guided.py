@@ -90,13 +90,14 @@ def sample_period(p: Array, v: Array) -> tuple[float, float]:
         )
     total = np.concatenate([np.zeros((1, 3)), np.cumsum((v[:-1] + v[1:]) / 2, axis=0)])
     P, V = p[WINDOW:] - p[:-WINDOW], total[WINDOW:] - total[:-WINDOW]
-    period_s = float((P * V).sum() / max((V * V).sum(), 1e-30))
-    residual = float(np.linalg.norm(P - V * period_s) / max(np.linalg.norm(P), 1e-12))
+    period_s = float((P * V).sum()) / max(float((V * V).sum()), 1e-30)
+    residual = float(np.linalg.norm(P - V * period_s)) / max(float(np.linalg.norm(P)), 1e-12)
     if not (period_s > 0 and residual <= MAX_RESIDUAL):
         raise EpisodeError(
             "hand-guided drawing",
             f"velocities leave {100 * residual:.0f} % of the motion unexplained "
-            f"at {period_s:.3g} s per sample, limit {100 * MAX_RESIDUAL:.0f} %; pos and vel must be of one recording, in m and m/s",
+            f"at {period_s:.3g} s per sample, limit {100 * MAX_RESIDUAL:.0f} %; "
+            "pos and vel must be of one recording, in m and m/s",
         )
     return period_s, residual
 
