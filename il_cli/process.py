@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.02
 # SIGINT lets a node send its last safe command and close its files; a node that takes longer than
 # this is stuck, and SIGTERM, then SIGKILL, end it. A recorder's fsync of a large file fits in.
-GRACE_S = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
+Grace = tuple[tuple[signal.Signals, float], ...]
+GRACE_S: Grace = ((signal.SIGINT, 5.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0))
 TAIL_LINES = 8
 
 
@@ -34,9 +35,16 @@ class Supervisor:
     which then stops the nodes in order; should this process die, the kernel ends the nodes.
     """
 
-    def __init__(self, graph: Graph, log_dir: Path) -> None:
-        """Prepare to run ``graph``, one log file per node in ``log_dir``."""
+    def __init__(self, graph: Graph, log_dir: Path, grace: Grace = GRACE_S) -> None:
+        """Prepare to run a graph.
+
+        Args:
+            graph: What to run.
+            log_dir: Folder that gets one log file per node.
+            grace: Signals that end a node, in turn, and how long each may take [s].
+        """
         self._graph = graph
+        self._grace = grace
         self.log_dir = log_dir
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping: set[str] = set()
@@ -123,14 +131,14 @@ class Supervisor:
         """
         process = self.processes[name]
         self._stopping.add(name)
-        for number, grace_s in GRACE_S:
+        for number, grace_s in self._grace:
             if process.poll() is not None:
                 break
             _signal_group(process, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(grace_s)
             if process.poll() is None:
-                log.warning("node '%s' ignored %s for %.0f s", name, number.name, grace_s)
+                log.warning("node '%s' ignored %s for %.1f s", name, number.name, grace_s)
         _signal_group(process, signal.SIGKILL)  # whatever the node itself left behind
         return process.wait()
 

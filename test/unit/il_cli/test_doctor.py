@@ -1,0 +1,56 @@
+"""`il doctor`: a remedy with every complaint, and a status scripts can rely on."""
+
+import json
+
+import pytest
+import typer
+
+from il_cli import doctor
+
+GOOD = doctor.Finding("one", True, "there", required=True)
+POOR = doctor.Finding("two", False, "absent", "get it")
+BAD = doctor.Finding("three", False, "absent", "get it now", required=True)
+
+
+def examine(monkeypatch, findings, **options):
+    monkeypatch.setattr(doctor, "EXAMINATIONS", tuple((lambda f=f: f) for f in findings))
+    doctor.doctor(**{"as_json": False, **options})
+
+
+def test_a_missing_requirement_is_a_failure(monkeypatch, capsys):
+    with pytest.raises(typer.Exit) as caught:
+        examine(monkeypatch, [GOOD, BAD])
+    assert caught.value.exit_code == 1
+    shown = capsys.readouterr().out
+    assert "missing" in shown
+    assert "-> get it now" in shown
+
+
+def test_a_missing_convenience_is_only_a_note(monkeypatch, capsys):
+    examine(monkeypatch, [GOOD, POOR])
+    shown = capsys.readouterr().out
+    assert "note" in shown
+    assert "-> get it" in shown
+
+
+def test_json_holds_every_finding(monkeypatch, capsys):
+    examine(monkeypatch, [GOOD, POOR], as_json=True)
+    assert [f["name"] for f in json.loads(capsys.readouterr().out)] == ["one", "two"]
+
+
+def test_a_probe_that_crashes_is_reported_not_raised():
+    ok, found = doctor._probe("import os; print('before', flush=True); os.abort()")
+    assert not ok
+    assert found == "before"
+
+
+def test_a_probe_that_fails_tells_its_error():
+    ok, found = doctor._probe("raise SystemExit('no display')")
+    assert (ok, found) == (False, "no display")
+
+
+def test_every_real_complaint_comes_with_a_remedy():
+    cheap = (doctor._python, doctor._realtime, doctor._disk, doctor._memory, doctor._cores)
+    findings = [examine() for examine in cheap]
+    assert all(f.found for f in findings)
+    assert all(f.ok or f.remedy for f in findings)
