@@ -30,6 +30,7 @@ class Renderer:
         self._data = mujoco.MjData(model)
         self._options = mujoco.MjvOption()
         height, width = max(c.height for c in robot.cameras), max(c.width for c in robot.cameras)
+        model.vis.quality.offsamples = 0  # no multisampling: four times faster on a processor
         model.vis.global_.offheight = max(height, model.vis.global_.offheight)
         model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}

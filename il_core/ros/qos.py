@@ -15,8 +15,8 @@ COMMAND = QoSProfile(depth=1, history=HistoryPolicy.KEEP_LAST, reliability=Relia
 STREAM = QoSProfile(depth=512, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 """Publish or record small messages up to 1 kHz: half a second may wait for a slow reader."""
 
-IMAGE = QoSProfile(depth=8, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
-"""Publish or record images: a quarter of a second at 30 Hz may wait."""
+IMAGE = QoSProfile(depth=32, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
+"""Publish or record images: a second at 30 Hz may wait."""
 
 LATCHED = QoSProfile(
     depth=1,
