@@ -18,12 +18,13 @@ from il_core.config import Setup
 if TYPE_CHECKING:
     from il_cli.process import Supervisor
     from il_cli.ros.session import Session
+    from il_policy.train import Progress
 
 log = logging.getLogger(__name__)
 
 DEMONSTRATION_LIMIT_S = 25.0  # the operator needs 6 to 8 s, twice that when a grasp has to be repeated
 
-Advance = Callable[[float], None]
+Advance = Callable[[float, str], None]
 
 
 def record(
@@ -53,7 +54,7 @@ def record(
         answer = session.trigger(topics.RECORDER_KEEP)
         kept.append(Path(answer.split()[-1]))
         good += session.success
-        advance(float(session.success))
+        advance(float(session.success), f"{len(kept)} recorded")
     return kept
 
 
@@ -102,3 +103,42 @@ def measure_control(measured: Measured, session: Session) -> None:
     measured.policy = {
         "inference_ms": {"p50": float(policy["inference_ms_p50"]), "p99": float(policy["inference_ms_p99"])}
     }
+
+
+def build(recordings: list[Path], setup: Setup, out: Path, advance: Advance) -> Path:
+    """Align the recordings to ticks.
+
+    Returns:
+        Folder of the dataset.
+    """
+    from il_teleop.dataset import build as build_dataset
+
+    report = build_dataset(recordings, setup, out, progress=lambda done, total, name: advance(1, name))
+    for name, reason in report.rejected.items():
+        log.info("left out %s: %s", name, reason)
+    return report.path
+
+
+def train(measured: Measured, dataset: Path, out: Path, advance: Advance) -> Path:
+    """Train the diffusion policy.
+
+    Returns:
+        Folder of the checkpoint.
+    """
+    from il_cli.train import run as run_training
+
+    seen = [0.0]
+
+    def follow(progress: Progress) -> None:
+        measured.loss.append((progress.step, progress.loss, progress.val_mm))
+        advance(progress.fraction - seen[0], f"loss {progress.loss:.4f}, held out {progress.val_mm:.1f} mm")
+        seen[0] = progress.fraction
+
+    result = run_training(dataset, "diffusion", out, on_progress=follow)
+    measured.train = {
+        "policy": "diffusion",
+        "parameters": result.parameters,
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
+    }
+    return result.path

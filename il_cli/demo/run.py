@@ -62,7 +62,7 @@ def _pick_place(options: DemoOptions, out: Path, measured: report.Measured, disp
         dataset = pick_place.build(recordings, setup, out / "dataset", advance)
     pick_place.show_episodes(measured, dataset, setup)
     with display.phase("train the diffusion policy", 1.0) as advance:
-        checkpoint = pick_place.train(measured, dataset, setup, out / "checkpoint", advance)
+        checkpoint = pick_place.train(measured, dataset, out / "checkpoint", advance)
     served = _graph("policy", out, options, task="pick_place", checkpoint=str(checkpoint))
     with Supervisor(served, out / "log" / "policy") as supervisor, Session() as session:
         with display.phase("serve the policy"):
