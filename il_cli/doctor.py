@@ -49,13 +49,20 @@ def doctor(
 
     Example: il doctor --json
     """
-    findings = [examine() for examine in EXAMINATIONS]
+    raise typer.Exit(report([examine() for examine in EXAMINATIONS], as_json))
+
+
+def report(findings: list[Finding], as_json: bool) -> int:
+    """Print findings.
+
+    Returns:
+        Exit status: 1 if something required is missing.
+    """
     if as_json:
         typer.echo(json.dumps([asdict(f) for f in findings], indent=2))
     else:
         _show(findings)
-    if not all(f.ok for f in findings if f.required):
-        raise typer.Exit(1)
+    return int(not all(f.ok for f in findings if f.required))
 
 
 def _show(findings: list[Finding]) -> None:

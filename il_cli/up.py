@@ -39,7 +39,7 @@ def up(
 ) -> None:
     """Start a graph of nodes and keep it running until Ctrl-C.
 
-    Example: il up record --task pick_place --device keyboard
+    Example: il up record --task pick_place --operator
     """
     from il_core.graph import graph as describe
 

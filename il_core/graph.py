@@ -196,7 +196,7 @@ def _node(name: str, options: GraphOptions, cameras: tuple[str, ...]) -> NodeSpe
             (),
             (topics.POLICY_ENABLE,),
         ),
-        "operator": ("il_sim.ros.operator_node", {}, (), ("operator/get_parameters",)),
+        "operator": ("il_sim.ros.operator_node", {}, (), (topics.OPERATOR_PERFORM,)),
     }
     module, parameters, alive, services = own[name]
     return NodeSpec(name, module, {**common, **parameters}, alive, services)

@@ -2,9 +2,6 @@
 
 import json
 
-import pytest
-import typer
-
 from il_cli import doctor
 
 GOOD = doctor.Finding("one", True, "there", required=True)
@@ -12,30 +9,23 @@ POOR = doctor.Finding("two", False, "absent", "get it")
 BAD = doctor.Finding("three", False, "absent", "get it now", required=True)
 
 
-def examine(monkeypatch, findings, **options):
-    monkeypatch.setattr(doctor, "EXAMINATIONS", tuple((lambda f=f: f) for f in findings))
-    doctor.doctor(**{"as_json": False, **options})
-
-
-def test_a_missing_requirement_is_a_failure(monkeypatch, capsys):
-    with pytest.raises(typer.Exit) as caught:
-        examine(monkeypatch, [GOOD, BAD])
-    assert caught.value.exit_code == 1
+def test_a_missing_requirement_is_a_failure(capsys):
+    assert doctor.report([GOOD, BAD], as_json=False) == 1
     shown = capsys.readouterr().out
     assert "missing" in shown
     assert "-> get it now" in shown
 
 
-def test_a_missing_convenience_is_only_a_note(monkeypatch, capsys):
-    examine(monkeypatch, [GOOD, POOR])
+def test_a_missing_convenience_is_only_a_note(capsys):
+    assert doctor.report([GOOD, POOR], as_json=False) == 0
     shown = capsys.readouterr().out
     assert "note" in shown
     assert "-> get it" in shown
 
 
-def test_json_holds_every_finding(monkeypatch, capsys):
-    examine(monkeypatch, [GOOD, POOR], as_json=True)
-    assert [f["name"] for f in json.loads(capsys.readouterr().out)] == ["one", "two"]
+def test_json_holds_every_finding_and_nothing_else(capsys):
+    assert doctor.report([GOOD, POOR, BAD], as_json=True) == 1
+    assert [f["name"] for f in json.loads(capsys.readouterr().out)] == ["one", "two", "three"]
 
 
 def test_a_probe_that_crashes_is_reported_not_raised():

@@ -114,10 +114,22 @@ def test_a_broken_command_leaves_the_others_working(capsys):
         run(["missing"], HERE)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_exists_and_shows_an_example(name, capsys):
-    assert run([name, "--help"], COMMANDS) == 0
-    assert f"il {name}" in capsys.readouterr().out.replace("Usage: il", "")
+def command_lines():
+    """Every command, and every subcommand of a group."""
+    for name, entry in COMMANDS.items():
+        target = getattr(importlib.import_module(entry.module), entry.attribute)
+        if isinstance(target, typer.Typer):
+            names = [c.name or c.callback.__name__ for c in target.registered_commands]
+            yield from ([name, sub.replace("_", "-")] for sub in names)
+        else:
+            yield [name]
+
+
+def test_every_command_exists_and_shows_an_example(capsys):
+    for line in command_lines():
+        assert run([*line, "--help"], COMMANDS) == 0
+        shown = capsys.readouterr().out.replace("Usage: il", "")
+        assert f"il {' '.join(line)}" in shown, f"the help of {line} shows no example"
 
 
 def test_help_loads_nothing_heavy():
