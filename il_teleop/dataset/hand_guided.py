@@ -66,13 +66,16 @@ class Drawing:
 
 
 def sample_period(p: Array, v: Array) -> tuple[float, float]:
-    r"""Sampling period that makes velocities explain displacements best, and how well they do.
+    r"""Sampling period at which displacements explain velocities best, and how well they agree.
 
     With :math:`P_i = p_{i+W} - p_i` and :math:`V_i = \sum_{j=i}^{i+W-1} (v_j + v_{j+1}) / 2`
-    (trapezoids, W = 200), least squares of :math:`P_i = V_i\,\Delta t` gives
+    (trapezoids, W = 200), least squares of :math:`V_i = P_i / \Delta t` gives
 
-    .. math:: \Delta t = \frac{\sum_i P_i \cdot V_i}{\sum_i V_i \cdot V_i}, \qquad
+    .. math:: \Delta t = \frac{\sum_i P_i \cdot P_i}{\sum_i P_i \cdot V_i}, \qquad
               r = \sqrt{\frac{\sum_i \|P_i - V_i \Delta t\|^2}{\sum_i \|P_i\|^2}}
+
+    Velocities are noisy and positions are not: the other way round (displacements explained by
+    velocities) the noise would make the period come out too short.
 
     Args:
         p: Positions, (T, 3) [m].
@@ -90,7 +93,8 @@ def sample_period(p: Array, v: Array) -> tuple[float, float]:
         )
     total = np.concatenate([np.zeros((1, 3)), np.cumsum((v[:-1] + v[1:]) / 2, axis=0)])
     P, V = p[WINDOW:] - p[:-WINDOW], total[WINDOW:] - total[:-WINDOW]
-    period_s = float((P * V).sum()) / max(float((V * V).sum()), 1e-30)
+    shared = float((P * V).sum())
+    period_s = float((P * P).sum()) / shared if shared > 0 else 0.0
     residual = float(np.linalg.norm(P - V * period_s)) / max(float(np.linalg.norm(P)), 1e-12)
     if not (period_s > 0 and residual <= MAX_RESIDUAL):
         raise EpisodeError(
@@ -108,14 +112,12 @@ def read_drawings(mat: Path) -> list[Drawing]:
     Raises:
         EpisodeError: missing, no such file, wrong shapes, or periods that disagree by more than 2 %.
     """
+    if not mat.is_file():
+        raise EpisodeError(mat, "no such file; pass the path of a symbol_<n>.mat (see data/README.md)")
     try:
         content = loadmat(mat, variable_names=["symbol_data"])
         rows = content["symbol_data"][0]
         raw = [[np.asarray(row[key], dtype=np.float64).T for key in ("pos", "vel", "F")] for row in rows]
-    except FileNotFoundError:
-        raise EpisodeError(
-            mat, "no such file; pass the path of a symbol_<n>.mat (see data/README.md)"
-        ) from None
     except _DAMAGE as error:
         raise EpisodeError(mat, f"is no hand-guided .mat file ({error}); copy it again") from error
     drawings = []
