@@ -67,14 +67,16 @@ def arm() -> Iterator[Arm]:
     arm, stop = Arm(), threading.Event()
     thread = threading.Thread(target=spin, args=(arm.node, stop.is_set))
     thread.start()
-    process = subprocess.Popen([sys.executable, "-m", "il_teleop.ros.teleop_node"])
+    command = [sys.executable, "-m", "il_teleop.ros.teleop_node"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     yield arm
     process.terminate()
-    assert process.wait(timeout=10) == 0
+    output, _ = process.communicate(timeout=15)
     stop.set()
     thread.join()
     arm.node.destroy_node()
     rclpy.try_shutdown()
+    assert process.returncode == 0, output
 
 
 def wait(condition, what: str, timeout_s: float = 10.0) -> None:
