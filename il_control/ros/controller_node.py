@@ -27,7 +27,7 @@ from il_core.errors import IlError
 from il_core.ros import qos
 from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Diagnostics, Level
-from il_core.ros.node import run
+from il_core.ros.node import CONTROL_PRIORITY, run
 from il_core.ros.params import declare
 from il_core.types import ArmState
 
@@ -148,7 +148,7 @@ def warm_up(setup: Setup) -> None:
 
 def main() -> None:
     """Entry point of the executable."""
-    sys.exit(run(ControllerNode, realtime=True))
+    sys.exit(run(ControllerNode, priority=CONTROL_PRIORITY))
 
 
 if __name__ == "__main__":

@@ -24,20 +24,26 @@ except ImportError:  # Humble has none
 
 log = logging.getLogger(__name__)
 
-FIFO_PRIORITY = 50  # above ordinary threads, below the kernel's own interrupt threads
+# Real-time priorities, above ordinary threads and below the kernel's own interrupt threads. A recorder
+# that is not run for 250 ms loses messages to a full shared-memory queue, and a reliable reader then
+# stands still until the next heartbeat, up to 3 s later: so it comes before everything but control.
+CONTROL_PRIORITY, RECORDING_PRIORITY = 50, 20
 # A finite timeout, because the events executor without one hangs at full load (seen on rclpy 9.1.2);
 # short, because signals are acted on between two calls.
 SPIN_TIMEOUT_S = 0.1
 
 
-def try_realtime() -> bool:
+def try_realtime(priority: int) -> bool:
     """Ask for SCHED_FIFO; call it before ``rclpy.init`` so that the DDS threads inherit it.
+
+    Args:
+        priority: CONTROL_PRIORITY or RECORDING_PRIORITY.
 
     Returns:
         Whether the kernel granted it.
     """
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except OSError as error:
         log.warning(
             "no real-time permission (%s): cycles may be late; grant rtprio in /etc/security/limits.d", error
@@ -58,21 +64,21 @@ class _StopFlag:
         self.is_set = True
 
 
-def run(make_node: Callable[[], Node], *, realtime: bool = False) -> int:
+def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
     """Run one node until it is told to stop.
 
     ``on_shutdown_safe()`` of the node, if it has one, runs while publishing still works.
 
     Args:
         make_node: Builds the node; called after ``rclpy.init``.
-        realtime: Ask for SCHED_FIFO before ROS starts its threads.
+        priority: Real-time priority to ask for before ROS starts its threads; None asks for none.
 
     Returns:
         Exit status: 0 after Ctrl-C or SIGTERM, 1 after an error, which is printed as one line.
     """
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    if realtime:
-        try_realtime()
+    if priority is not None:
+        try_realtime(priority)
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     stop = _StopFlag()
     node: Node | None = None

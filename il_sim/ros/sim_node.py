@@ -19,7 +19,7 @@ from il_core.clock import SystemClock
 from il_core.config import load_setup
 from il_core.ros import convert, qos
 from il_core.ros.diagnostics import Diagnostics, Level
-from il_core.ros.node import run
+from il_core.ros.node import CONTROL_PRIORITY, run
 from il_core.ros.params import declare
 from il_sim.pacing import Pacer
 from il_sim.plant import STEP_NS, Plant
@@ -151,7 +151,7 @@ class SimNode(Node):
 
 def main() -> None:
     """Entry point of the executable."""
-    sys.exit(run(SimNode, realtime=True))
+    sys.exit(run(SimNode, priority=CONTROL_PRIORITY))
 
 
 if __name__ == "__main__":

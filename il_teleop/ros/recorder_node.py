@@ -20,7 +20,7 @@ from il_core.config import load_setup
 from il_core.errors import GraphError, IlError
 from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Diagnostics, Level
-from il_core.ros.node import run
+from il_core.ros.node import RECORDING_PRIORITY, run
 from il_core.ros.params import declare
 from il_teleop.config import RecorderConfig
 from il_teleop.recorder import Event, State, TopicPlan, TopicStats, plan_topics, silence_text, silent_topic
@@ -160,7 +160,7 @@ class RecorderNode(Node):
 
 def main() -> None:
     """Run the node."""
-    sys.exit(run(RecorderNode))
+    sys.exit(run(RecorderNode, priority=RECORDING_PRIORITY))
 
 
 if __name__ == "__main__":
