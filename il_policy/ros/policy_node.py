@@ -77,12 +77,12 @@ class PolicyNode(Node):
         """Start a new run, or end it: then no chunk is published any more."""
         self._session.stop()
         self._worker.end()
+        self._reason = ""
         silence = self._silence() if request.data else None
         if silence is not None and silence.age_ns is None:
             response.success, response.message = False, self._explain(silence)
             return response
         if request.data:
-            self._reason = ""
             self._worker.begin()
             self._session.start(self._now_ns())
         response.success, response.message = True, "planning" if request.data else "stopped planning"
