@@ -1,0 +1,127 @@
+"""Configuration files are read strictly, and every one that is shipped can be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import pytest
+
+from il_core.config import config_dir, from_mapping, load_robot, load_setup, load_yaml
+from il_core.errors import ConfigError
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclass(frozen=True)
+class Inner:
+    size_m: float
+
+    def __post_init__(self):
+        if self.size_m <= 0:
+            raise ValueError(f"size_m must be positive, got {self.size_m}")
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    count: int
+    on: bool
+    colour: Colour
+    inner: Inner
+    many: tuple[Inner, ...] = ()
+    ages: dict[str, float] | None = None
+
+
+GOOD = {"name": "n", "count": 3, "on": True, "colour": "red", "inner": {"size_m": 1}}
+
+
+def test_values_become_the_types_of_the_dataclass():
+    got = from_mapping(Outer, {**GOOD, "many": [{"size_m": 2.0}], "ages": {"a": 5}}, "f")
+    assert got == Outer("n", 3, True, Colour.RED, Inner(1.0), (Inner(2.0),), {"a": 5.0})
+    assert isinstance(got.inner.size_m, float)
+    assert from_mapping(Outer, {**GOOD, "ages": None}, "f").ages is None
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"nmae": "x"}, "f: unknown key 'nmae'; did you mean 'name'"),
+        ({"count": "3"}, "f: count: expected int, got '3'"),
+        ({"count": True}, "f: count: expected int, got True"),
+        ({"count": 3.5}, "f: count: expected int, got 3.5"),
+        ({"on": 1}, "f: on: expected bool, got 1"),
+        ({"colour": "redd"}, "f: colour: unknown value 'redd'; did you mean 'red'"),
+        ({"inner": {"size_m": -1}}, "f: inner: size_m must be positive, got -1"),
+        ({"inner": {"size_m": float("nan")}}, "f: inner: size_m: expected a finite number"),
+        ({"inner": 3}, "f: inner: expected a mapping, got int"),
+        ({"many": {"size_m": 1}}, "f: many: expected a list"),
+        ({"many": [{"size_m": 1}, {}]}, r"f: many\[1\]: missing key 'size_m'"),
+        ({"ages": {"a": "old"}}, "f: ages.a: expected float, got 'old'"),
+        ({"ages": [1]}, "f: ages: expected a mapping"),
+    ],
+)
+def test_wrong_values_name_file_and_key(change, problem):
+    with pytest.raises(ConfigError, match=problem):
+        from_mapping(Outer, {**GOOD, **change}, "f")
+
+
+def test_a_missing_key_is_named():
+    with pytest.raises(ConfigError, match="f: missing key 'name'"):
+        from_mapping(Outer, {k: v for k, v in GOOD.items() if k != "name"}, "f")
+    with pytest.raises(ConfigError, match="f: expected a mapping, got NoneType"):
+        from_mapping(Outer, None, "f")
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path):
+    (tmp_path / "near.yaml").write_text("{")
+    with pytest.raises(ConfigError, match="neer.yaml: no such file; did you mean 'near'"):
+        load_yaml(tmp_path / "neer.yaml", Outer)
+    with pytest.raises(ConfigError, match="near.yaml: not valid YAML"):
+        load_yaml(tmp_path / "near.yaml", Outer)
+
+
+def test_yaml_cannot_run_code(tmp_path):
+    path = tmp_path / "evil.yaml"
+    path.write_text("name: !!python/object/apply:os.getcwd []")
+    with pytest.raises(ConfigError, match="not valid YAML: could not determine a constructor"):
+        load_yaml(path, Outer)
+
+
+@pytest.mark.parametrize("task", sorted(p.stem for p in (config_dir() / "task").glob("*.yaml")))
+def test_every_shipped_task_fits_its_robot(task):
+    setup = load_setup(task)
+    assert setup.task.name == task
+    assert setup.robot.name == setup.task.robot
+    assert setup.urdf_path.is_file()
+    assert setup.srdf_path.is_file()
+    assert setup.digest == load_setup(str(config_dir() / "task" / f"{task}.yaml")).digest
+
+
+@pytest.mark.parametrize("robot", sorted(p.stem for p in (config_dir() / "robot").glob("*.yaml")))
+def test_every_shipped_robot_can_be_read(robot):
+    assert load_robot(robot)[0].name == robot
+
+
+def test_unknown_tasks_and_robots_list_those_there_are():
+    with pytest.raises(ConfigError, match="no such file; did you mean 'pick_place'"):
+        load_setup("pick_plaice")
+    with pytest.raises(ConfigError, match="no such file; .*Options: .*fr3"):
+        load_setup("pick_place", "ur5")
+
+
+def test_a_task_with_a_camera_the_robot_lacks_is_refused(tmp_path):
+    text = (config_dir() / "task" / "pick_place.yaml").read_text()
+    path = tmp_path / "blind.yaml"
+    path.write_text(text.replace("cameras: [front, wrist]", "cameras: [front, head]"))
+    with pytest.raises(ConfigError, match="robot 'fr3': no camera 'head'"):
+        load_setup(str(path))
+
+
+def test_a_robot_without_its_urdf_is_refused(tmp_path):
+    (tmp_path / "fr3.yaml").write_text((config_dir() / "robot" / "fr3.yaml").read_text())
+    with pytest.raises(ConfigError, match="cannot read urdf 'fr3.urdf'"):
+        load_setup("pick_place", str(tmp_path / "fr3.yaml"))
