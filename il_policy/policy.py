@@ -86,7 +86,8 @@ class ChunkPolicy:
     def predict(self, window: Sequence[Observation]) -> ActionChunk:
         """Plan from the last ``n_obs`` observations, oldest first.
 
-        Row j is wanted j + 1 ticks after the newest observation, as in training.
+        Row j is wanted j + 1 ticks after the newest observation, as in training. A task that presses
+        (``press_m``) gets its targets moved into the surface: stiffness turns that into force.
 
         Raises:
             ShapeError: another number of observations.
@@ -96,6 +97,7 @@ class ChunkPolicy:
         inputs = torch.from_numpy(self._encoder.encode(window)).float()[None]
         rows = self.chunks(inputs)[0].numpy().astype(np.float64)
         T_base_ee_des, gripper_des = self._codec.decode(rows, now.T_base_ee[:3, 3])
+        T_base_ee_des[:, :3, 3] += self.setup.task.press_m * T_base_ee_des[:, :3, 2]  # along the tool's z
         dt_ns = self.setup.task.dt_ns
         return ActionChunk(
             start_ns=now.tick_ns + dt_ns,
