@@ -199,7 +199,8 @@ class ControlCycle:
             mass = model.mass_matrix()
             self._task_k_d = task_damping(model.J_ee_aligned, mass, self._gains.k_p, self._gains.zeta)
         posture = self._gains.k_p_null * (self._q_home - state.q)
-        posture = np.clip(posture, -TAU_POSTURE_MAX_NM, TAU_POSTURE_MAX_NM) - self._gains.k_d_null * state.v
+        posture = np.minimum(np.maximum(posture, -TAU_POSTURE_MAX_NM), TAU_POSTURE_MAX_NM)
+        posture -= self._gains.k_d_null * state.v
         error = pose_error(model.T_base_ee, self._pose.T)
         return cartesian_impedance(
             state.v, error, self._pose.twist, self._task_k_d, posture, self._gains, model.J_ee_aligned, model.bias

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 
 import numpy as np
@@ -61,29 +62,39 @@ class SafetyGate:
             A torque that is finite, within the torque limits, and within the torque-rate limit of
             the last one.
         """
-        nq = len(self._tau_max)
         tau = np.asarray(tau, dtype=np.float64)
-        if tau.shape != (nq,) or not np.isfinite(tau).all():
+        if tau.shape != self._tau_max.shape or not _is_finite(tau):
             reasons.add(Reason.NON_FINITE)
-        if not (np.isfinite(bias).all() and np.shape(bias) == (nq,)):
+        if np.shape(bias) != self._tau_max.shape or not _is_finite(bias):
             reasons.add(Reason.NON_FINITE)
-            bias = np.zeros(nq) if self._tau_last is None else self._tau_last
+            bias = np.zeros_like(self._tau_max) if self._tau_last is None else self._tau_last
         if reasons & {Reason.NON_FINITE, Reason.STALE_STATE}:
             tau = bias - self._d_fallback * state.v
         tau = self._braked(state.v, self._cushioned(state, tau, bias, reasons), bias, reasons)
-        clipped = np.clip(tau, -self._tau_max, self._tau_max)
-        if (clipped != tau).any():
-            reasons.add(Reason.TORQUE_LIMIT)
-        last = np.clip(bias, -self._tau_max, self._tau_max) if self._tau_last is None else self._tau_last
-        limited = np.clip(clipped, last - self._tau_step, last + self._tau_step)
-        if (limited != clipped).any():
-            reasons.add(Reason.TORQUE_RATE)
+        limited = self._limited(tau, bias, reasons)
         self._tau_last = limited
         return Setpoint(state.stamp_ns, limited, self._opening(gripper, reasons))
 
+    def _limited(self, tau: Vector, bias: Vector, reasons: set[Reason]) -> Vector:
+        """Torque within the limits, and within reach of the last one."""
+        last = self._tau_last
+        if last is None:  # the arm is presumed to be held against gravity when we begin
+            last = np.clip(bias, -self._tau_max, self._tau_max)
+        low = np.maximum(-self._tau_max, last - self._tau_step)
+        high = np.minimum(self._tau_max, last + self._tau_step)
+        limited = np.minimum(np.maximum(tau, low), high)
+        changed = limited != tau
+        if changed.any():
+            is_beyond = np.abs(tau) > self._tau_max
+            if is_beyond.any():
+                reasons.add(Reason.TORQUE_LIMIT)
+            if (changed & (np.abs(limited) < self._tau_max)).any():
+                reasons.add(Reason.TORQUE_RATE)
+        return limited
+
     def _cushioned(self, state: ArmState, tau: Vector, bias: Vector, reasons: set[Reason]) -> Vector:
         """Near a position limit: allow no push further out, add a spring and a damper inward."""
-        over = np.maximum(state.q - self._q_max, 0.0) - np.maximum(self._q_min - state.q, 0.0)
+        over = state.q - np.minimum(np.maximum(state.q, self._q_min), self._q_max)
         if not over.any():
             return tau
         reasons.add(Reason.POSITION_LIMIT)
@@ -111,3 +122,8 @@ class SafetyGate:
         else:
             self._gripper_last = min(1.0, max(0.0, float(gripper)))
         return self._gripper_last
+
+
+def _is_finite(x: Vector) -> bool:
+    """Whether every element is a number, and none so large that its square is not."""
+    return math.isfinite(float(x @ x))

@@ -48,14 +48,16 @@ class VectorShaper:
         Returns:
             What to add to the current point, (n,).
         """
-        distance = math.sqrt(error @ error)
-        wanted = velocity_des
+        e, v, v_des = error.tolist(), self.velocity.tolist(), velocity_des.tolist()
+        distance = math.hypot(*e)  # plain floats: arrays of three cost more than they save
+        scale = 0.0
         if distance > 0.0:
             speed = approach_speed(distance, self._rate_1_s, self._acceleration_max, self._speed_max)
-            wanted = velocity_des + error * (speed / distance)
-        wanted = clip_norm(wanted, self._speed_max)
-        change = clip_norm(wanted - self.velocity, self._acceleration_max * dt)
-        self.velocity = self.velocity + change
+            scale = speed / distance
+        wanted = _shortened([b + scale * a for a, b in zip(e, v_des, strict=True)], self._speed_max)
+        change = [a - b for a, b in zip(wanted, v, strict=True)]
+        change = _shortened(change, self._acceleration_max * dt)
+        self.velocity = np.array([a + b for a, b in zip(v, change, strict=True)])
         return self.velocity * dt
 
 
@@ -109,10 +111,10 @@ class JointShaper:
         self.q = self.q + self.v * dt
 
 
-def clip_norm(x: Vector, limit: float) -> Vector:
-    """Shorten a vector to at most ``limit``, keeping its direction."""
-    norm = math.sqrt(x @ x)
-    return x if norm <= limit else x * (limit / norm)
+def _shortened(x: list[float], limit: float) -> list[float]:
+    """A vector of at most the length ``limit``, its direction kept."""
+    norm = math.hypot(*x)
+    return x if norm <= limit else [a * (limit / norm) for a in x]
 
 
 def orthonormal(R: Vector) -> Vector:

@@ -65,7 +65,8 @@ class PlanTracker:
         self._plan: ActionChunk | None = None
         self._next: ActionChunk | None = None
         self._newest_obs_ns: int | None = None
-        self._began_ns = 0
+        self._began_ns = self._segment_end_ns = 0
+        self._rate: Vector = np.zeros(0)
 
     def offer(self, plan: ActionChunk) -> bool:
         """Accept a plan if its observation is newer than that of every plan so far."""
@@ -79,6 +80,7 @@ class PlanTracker:
         """Say what the plan in force at ``now_ns`` is good for, promoting the next one when due."""
         if self._next is not None and now_ns >= self._next.start_ns:
             self._plan, self._next, self._began_ns = self._next, None, now_ns
+            self._segment_end_ns = now_ns
         plan = self._plan
         if plan is None:
             return Mode.WAITING
@@ -94,7 +96,11 @@ class PlanTracker:
             return None
         plan = self._plan
         assert plan is not None  # TRACKING implies a plan
-        rate = rate_at(plan, now_ns)
+        if now_ns >= self._segment_end_ns:  # the slope changes at rows only
+            k = (now_ns - plan.start_ns) // plan.dt_ns
+            self._segment_end_ns = plan.start_ns + (k + 1) * plan.dt_ns
+            self._rate = rate_at(plan, now_ns)
+        rate = self._rate
         target, gripper = plan.at(now_ns), plan.gripper_at(now_ns)
         if plan.q_des is not None:
             return Wish(target, None, rate, gripper)

@@ -140,5 +140,8 @@ def interpolate_pose(T_0: Array, T_1: Array, alpha: float) -> Array:
     T = np.eye(4)
     T[:3, 3] = (1.0 - alpha) * T_0[:3, 3] + alpha * T_1[:3, 3]
     R_0 = T_0[:3, :3]
+    if np.array_equal(R_0, T_1[:3, :3]):  # exact, and the usual case of a tool kept straight down
+        T[:3, :3] = R_0
+        return T
     T[:3, :3] = R_0 @ matrix_from_rotvec(alpha * rotvec_from_matrix(R_0.T @ T_1[:3, :3]))
     return T

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dposv
 
 from il_core.geometry import rotvec_from_matrix
 from il_core.types import Vector
@@ -97,9 +98,10 @@ def cartesian_impedance(
         Joint torque, (nq,) [N·m], not yet saturated.
     """
     J = J_ee_aligned
-    e = np.clip(error, -gains.e_max, gains.e_max)
+    e = np.minimum(np.maximum(error, -gains.e_max), gains.e_max)
     force = gains.k_p * e + k_d * (twist_des - J @ v)
     gram = J @ J.T
     gram.flat[::7] += REGULARISATION  # the diagonal of a 6 x 6
-    force -= np.linalg.solve(gram, J @ tau_posture)
+    # LAPACK's Cholesky solver itself: numpy's checks cost five times the 6 x 6 solution.
+    force -= dposv(gram, J @ tau_posture)[1]
     return J.T @ force + tau_posture + bias

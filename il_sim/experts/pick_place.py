@@ -13,7 +13,6 @@ from il_core.types import Vector
 SPEED_M_S = 0.30
 GAIN_1_S = 4.0  # how eagerly the stick follows the distance seen
 ACCELERATION_M_S2 = 1.2  # a thumb does not jump
-GRASPED_OPENING = 0.75  # a 40 mm cube stops the 80 mm gripper at 0.5; empty fingers close on
 CLOSE_S, OPEN_S = 0.6, 0.4
 LIFTED_M, GIVE_UP_S = 0.035, 24.0
 
@@ -80,13 +79,12 @@ class PickPlaceOperator:
         return self.phase is Phase.DONE
 
     def command(
-        self, p_ee: Vector, opening: float, T_base_cube: Array, T_base_bin: Array, dt: float
+        self, p_ee: Vector, T_base_cube: Array, T_base_bin: Array, dt: float
     ) -> tuple[Vector, bool]:
         """Decide for one moment.
 
         Args:
             p_ee: Measured tool position in base, (3,) [m].
-            opening: Measured opening of the gripper in [0, 1].
             T_base_cube: Pose of the cube, (4, 4) [m].
             T_base_bin: Pose of the bin, (4, 4) [m].
             dt: Time since the last call [s].
@@ -99,7 +97,7 @@ class PickPlaceOperator:
         cube, basket = T_base_cube[:3, 3], T_base_bin[:3, 3]
         goal, tolerance_m = self._goal(p_ee, cube, basket)
         error = goal - p_ee
-        if self._is_over(float(np.linalg.norm(error)) < tolerance_m, opening, cube):
+        if self._is_over(float(np.linalg.norm(error)) < tolerance_m):
             self._next(cube)
         wanted = error * GAIN_1_S
         speed = float(np.linalg.norm(wanted))
@@ -126,14 +124,14 @@ class PickPlaceOperator:
         }
         return goals.get(self.phase, (p_ee, 0.0))
 
-    def _is_over(self, is_there: bool, opening: float, cube: Vector) -> bool:
+    def _is_over(self, is_there: bool) -> bool:
         """Whether the present phase has done its part."""
         if self._total_s > GIVE_UP_S:
             return True
         if self.phase is Phase.CLOSE:
             return self._in_phase_s > CLOSE_S
         if self.phase is Phase.OPEN:
-            return self._in_phase_s > OPEN_S and opening > GRASPED_OPENING
+            return self._in_phase_s > OPEN_S
         return is_there
 
     def _next(self, cube: Vector) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
-from sensor_msgs.msg import JointState, Joy
+from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
@@ -18,6 +18,7 @@ from il_core.ros import qos
 from il_core.ros.node import run
 from il_core.ros.params import declare
 from il_core.types import EePose
+from il_sim.experts.clutch import ClutchHand
 from il_sim.experts.pick_place import PickPlaceOperator
 from il_sim.tasks.pick_place import BIN, CUBE
 
@@ -41,16 +42,15 @@ class OperatorNode(Node):
         """Watch the tool and the objects; wait to be asked."""
         super().__init__("operator")
         params = declare(self, OperatorParams)
-        self._joints = wire.JointMap(load_setup(params.task, params.robot or None).robot)
+        load_setup(params.task, params.robot or None)  # says at once if there is no such task
         self._seed = params.first_seed
         self._operator: PickPlaceOperator | None = None
+        self._clutch = ClutchHand()
         self._tool: EePose | None = None
-        self._opening: float | None = None
         self._objects: dict[str, np.ndarray] = {}
         self._joy = self.create_publisher(Joy, topics.JOY, qos.COMMAND)
         self._done = self.create_publisher(Bool, topics.OPERATOR_DONE, qos.LATCHED)
         self.create_subscription(PoseStamped, topics.EE_POSE, self._on_tool, qos.LATEST)
-        self.create_subscription(JointState, topics.JOINT_STATES, self._on_joints, qos.LATEST)
         for name in (CUBE, BIN):
             take = self._taker(name)
             self.create_subscription(PoseStamped, topics.object_pose(name), take, qos.LATEST)
@@ -66,14 +66,11 @@ class OperatorNode(Node):
     def _on_tool(self, msg: PoseStamped) -> None:
         self._tool = wire.ee_pose_from(msg)
 
-    def _on_joints(self, msg: JointState) -> None:
-        self._opening = wire.arm_state_from(msg, self._joints).gripper
-
     def _on_perform(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._tool is None or self._opening is None or len(self._objects) < 2:
+        if self._tool is None or len(self._objects) < 2:
             response.success, response.message = False, "sees no tool or no objects yet; is the simulator up?"
             return response
-        self._operator = PickPlaceOperator(self._seed)
+        self._operator, self._clutch = PickPlaceOperator(self._seed), ClutchHand()
         self._done.publish(Bool(data=False))
         response.success, response.message = True, f"showing the task with habits of seed {self._seed}"
         self._seed += 1
@@ -81,14 +78,15 @@ class OperatorNode(Node):
 
     def _on_tick(self) -> None:
         """One moment of the demonstration."""
-        if self._operator is None or self._tool is None or self._opening is None:
+        if self._operator is None or self._tool is None:
             return
         scene = (self._objects[CUBE], self._objects[BIN])
         p_ee = self._tool.T_base_ee[:3, 3]
-        velocity, is_closed = self._operator.command(p_ee, self._opening, *scene, 1.0 / RATE_HZ)
+        velocity, is_closed = self._operator.command(p_ee, *scene, 1.0 / RATE_HZ)
         is_done = self._operator.is_done
+        is_held = self._clutch.is_held(p_ee, velocity) and not is_done
         axes = [*np.clip(velocity / STICK_M_S, -1.0, 1.0), 0.0, 0.0, 0.0]
-        joy = Joy(axes=[float(a) for a in axes], buttons=[int(not is_done), int(is_closed)])
+        joy = Joy(axes=[float(a) for a in axes], buttons=[int(is_held), int(is_closed)])
         joy.header.stamp = self.get_clock().now().to_msg()
         self._joy.publish(joy)
         if is_done:
