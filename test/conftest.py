@@ -126,7 +126,9 @@ def message(topic: str, stamp_ns: int, rng: np.random.Generator) -> dict[str, An
     return header | size | {"k": [5.0, 0.0, 3.5, 0.0, 5.0, 2.5, 0.0, 0.0, 1.0]}
 
 
-def make_events(rng: np.random.Generator, seconds: float = 2.0, latency_ms: float = 20.0) -> list[Event]:
+def events_of_a_demonstration(
+    rng: np.random.Generator, seconds: float = 2.0, latency_ms: float = 20.0
+) -> list[Event]:
     """What a demonstration sends, in order of arrival: messages are late and overtake each other."""
     periods = {topic: 33_333_333 if topic.startswith("camera") else 10 * MS for topic in TYPES}
     events: list[Event] = []
@@ -142,7 +144,13 @@ def make_events(rng: np.random.Generator, seconds: float = 2.0, latency_ms: floa
 @pytest.fixture
 def demo_events(rng: np.random.Generator) -> list[Event]:
     """Two seconds of the tiny robot's messages in order of arrival."""
-    return make_events(rng)
+    return events_of_a_demonstration(rng)
+
+
+@pytest.fixture
+def make_events() -> Callable[..., list[Event]]:
+    """Makes demonstrations of other lengths: (rng, seconds, latency_ms)."""
+    return events_of_a_demonstration
 
 
 def record(

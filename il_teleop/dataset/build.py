@@ -1,4 +1,4 @@
-"""Recordings in, dataset out: each recording becomes an episode or is listed with the reason it did not."""
+"""Recordings in, dataset out: each recording becomes episodes or is listed with the reason it did not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from il_core.errors import EpisodeError, IlError, RecordingError, SpecMismatchEr
 from il_core.store.episodes import EpisodeStore
 from il_core.store.recording import Recording
 from il_core.types import Episode
-from il_teleop.dataset.align_recording import BuildOptions, episode_from
+from il_teleop.dataset.align_recording import BuildOptions, episodes_from
 
 Progress = Callable[[int, int, str], None]  # done, total, name of the recording just finished
 
@@ -24,7 +24,7 @@ class BuildReport:
 
     Attributes:
         path: Folder of the dataset.
-        episodes: Names of the episodes.
+        episodes: Names of the episodes; one per recording, or ``<name>.1``, ... where it had holes.
         rejected: Why a recording is not among them, by name; a different outcome than wanted too.
         damaged: Those of ``rejected`` that are missing or damaged on disk.
     """
@@ -115,12 +115,13 @@ def _add(store: EpisodeStore, path: Path, recording: Recording, setup: Setup, op
     if outcome not in options.include:
         raise _RejectedError(f"its outcome is {outcome.value}; include it with --include {outcome.value}")
     try:
-        episode = episode_from(recording, setup, options)
+        episodes = episodes_from(recording, setup, options)
     except RecordingError:
         raise
     except (IlError, ValueError) as error:  # ValueError: a pose or picture that is none
         raise _RejectedError(str(error)) from error
-    store.add(episode, source=str(path), statistics=statistics(episode))
+    for episode in episodes:
+        store.add(episode, source=str(path), statistics=statistics(episode))
 
 
 def statistics(episode: Episode) -> dict[str, float]:
