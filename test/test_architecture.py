@@ -30,7 +30,6 @@ ONLY_IN = {  # library -> places of the packages that may import it
     "mcap": ("il_core/store/",),
     "mcap_ros2": ("il_core/store/",),
     "zstandard": ("il_core/store/",),
-    "scipy": ("il_teleop/dataset/", "il_cli/"),
 }
 CORE_LIBRARIES = {"numpy", "yaml", "il_core"}  # besides the standard library and what ONLY_IN allows
 LONGER = {"il_core/types.py": 400}  # the vocabulary is read as one list

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from il_core.types import ArmState, CameraFrame, Episode, Observation, Outcome
 
 MS = 1_000_000
 T0 = 1_700_000_000_000_000_000
+GOLDEN = Path(__file__).parents[2] / "data" / "dataset_v1"
 
 
 def make_episode(setup, rng, name="one", n=5, *, with_arm=True, with_camera=True):
@@ -196,3 +198,11 @@ def test_dataset_json_is_plain_text(store):
     values = json.loads((store.path / DATASET_FILE).read_text())
     assert values["format_version"] == 1
     assert values["episodes"][0]["source"] == "rec/one"
+
+
+def test_the_first_format_version_stays_readable(tiny_setup):
+    """Same numbers and pictures as the code that made the golden file makes today."""
+    store = EpisodeStore.open(GOLDEN)
+    assert store.header.format_version == 1
+    assert store.is_intact(0)
+    assert_same(store.episode(0), make_episode(tiny_setup, np.random.default_rng(1), "golden", 4))
