@@ -7,6 +7,7 @@ import numpy as np
 from il_core.errors import ShapeError
 from il_core.geometry import Array
 
+BLOCK = 256  # points compared at once: bounds the memory for long, trembling lines
 SPACING_M = 0.0005  # finer than what hand-guided demonstrations of one symbol differ by (millimetres)
 
 
@@ -38,9 +39,12 @@ def distance_to_path(points: Array, path: Array) -> Array:
         return np.asarray(np.linalg.norm(points - path[0], axis=1))
     start, leg = path[:-1], np.diff(path, axis=0)
     length2 = np.maximum((leg**2).sum(axis=1), 1e-18)  # a leg of no length is its start point
-    offset = points[:, None, :] - start
-    alpha = np.clip((offset * leg).sum(axis=2) / length2, 0.0, 1.0)  # unitless
-    return np.asarray(np.linalg.norm(offset - alpha[..., None] * leg, axis=2).min(axis=1))
+    out = np.empty(len(points))
+    for i in range(0, len(points), BLOCK):
+        offset = points[i : i + BLOCK, None, :] - start
+        alpha = np.clip((offset * leg).sum(axis=2) / length2, 0.0, 1.0)  # unitless
+        out[i : i + BLOCK] = np.sqrt(((offset - alpha[..., None] * leg) ** 2).sum(axis=2).min(axis=1))
+    return out
 
 
 def path_error(path_a: Array, path_b: Array) -> tuple[float, float]:

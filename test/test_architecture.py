@@ -181,7 +181,9 @@ def test_no_file_of_ours_can_run_code(path):
 @every(source_files())
 def test_files_stay_readable_at_a_glance(path):
     lines = len(path.read_text().splitlines())
-    assert lines <= LONGER.get(place(path), 300), f"{place(path)} has {lines} lines; split it where it does two things"
+    assert lines <= LONGER.get(place(path), 300), (
+        f"{place(path)} has {lines} lines; split it where it does two things"
+    )
 
 
 @every(source_files())
@@ -201,7 +203,9 @@ class TestTheCheckersCanFail:
     """Each checker, fed a planted bug."""
 
     def test_ros(self):
-        planted = "from sensor_msgs.msg import Image\ndef f():\n import rclpy.node\n from il_core.ros import qos"
+        planted = (
+            "from sensor_msgs.msg import Image\ndef f():\n import rclpy.node\n from il_core.ros import qos"
+        )
         assert ros_imports(planted) == {"sensor_msgs", "rclpy", "il_core.ros"}
 
     def test_siblings(self):

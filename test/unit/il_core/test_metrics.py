@@ -16,7 +16,7 @@ def test_parallel_lines_are_their_offset_apart():
 
 
 def test_it_is_symmetric_and_zero_for_the_same_line(rng):
-    a, b = rng.normal(size=(2, 20, 2)) * 0.05
+    a, b = rng.normal(size=(2, 8, 2)) * 0.02
     assert path_error(a, b) == pytest.approx(path_error(b, a))
     assert path_error(a, a) == pytest.approx((0.0, 0.0), abs=1e-9)
 
@@ -39,7 +39,7 @@ def test_half_a_drawing_is_far_from_the_whole():
 
 
 def test_moving_both_lines_changes_nothing(rng):
-    a, b = rng.normal(size=(2, 20, 2)) * 0.05
+    a, b = rng.normal(size=(2, 8, 2)) * 0.02
     c, s = np.cos(0.7), np.sin(0.7)
     R = np.array([[c, -s], [s, c]])
     assert path_error(a @ R.T + 1.0, b @ R.T + 1.0) == pytest.approx(path_error(a, b), rel=1e-6)
