@@ -54,7 +54,7 @@ class OperatorNode(Node):
         for name in (CUBE, BIN):
             take = self._taker(name)
             self.create_subscription(PoseStamped, topics.object_pose(name), take, qos.LATEST)
-        self.create_service(Trigger, topics.OPERATOR_PERFORM, self._on_perform)
+        self._has_service = False
         self.create_timer(1.0 / RATE_HZ, self._on_tick)
 
     def _taker(self, name: str):  # noqa: ANN202 - a callback
@@ -67,9 +67,6 @@ class OperatorNode(Node):
         self._tool = wire.ee_pose_from(msg)
 
     def _on_perform(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._tool is None or len(self._objects) < 2:
-            response.success, response.message = False, "sees no tool or no objects yet; is the simulator up?"
-            return response
         self._operator, self._clutch = PickPlaceOperator(self._seed), ClutchHand()
         self._done.publish(Bool(data=False))
         response.success, response.message = True, f"showing the task with habits of seed {self._seed}"
@@ -78,6 +75,9 @@ class OperatorNode(Node):
 
     def _on_tick(self) -> None:
         """One moment of the demonstration."""
+        if not self._has_service and self._tool is not None and len(self._objects) == 2:
+            self._has_service = True  # the service appears when the operator sees all it needs
+            self.create_service(Trigger, topics.OPERATOR_PERFORM, self._on_perform)
         if self._operator is None or self._tool is None:
             return
         scene = (self._objects[CUBE], self._objects[BIN])
