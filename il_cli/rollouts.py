@@ -16,6 +16,7 @@ from il_core.stats import wilson95
 if TYPE_CHECKING:
     from il_cli.ros.session import Session
 
+READY_S = 30.0  # for every stream of the policy to have begun
 SETTLE_S = 0.3  # after a reset: the cameras show the new scene and the arm has come to rest
 
 
@@ -80,6 +81,7 @@ def roll_out(
         on_result: Told of every result as it comes.
     """
     results = []
+    session.wait_status("policy", "ready", READY_S, check)
     for seed in seeds:
         result = attempt(session, seed, limit_s, check)
         on_result(result)

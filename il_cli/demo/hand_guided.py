@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from il_cli.motions import straight_line
+from il_cli.rollouts import READY_S
 from il_core import topics
 from il_core.config import Setup
 from il_core.errors import GraphError
@@ -118,6 +119,7 @@ def draw(session: Session, supervisor: Supervisor, setup: Setup, p_start: NDArra
     _move(session, supervisor, T_above, 3.0)
     _move(session, supervisor, T_down, 2.0)
     session.path.clear()
+    session.wait_status("policy", "ready", READY_S, supervisor.check)
     session.set_bool(topics.POLICY_ENABLE, True)
     try:
         _wait_until_still(session, supervisor)

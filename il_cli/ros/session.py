@@ -119,6 +119,21 @@ class Session:
                 raise GraphError(f"{what}: not within {timeout_s:.0f} s; see the node's log, or `il doctor`")
             time.sleep(POLL_S)
 
+    def wait_status(self, node: str, message: str, timeout_s: float, check: Callable[[], None]) -> None:
+        """Wait until a node's status on /diagnostics says ``message``.
+
+        Raises:
+            GraphError: the limit passed; carries what the node says instead.
+        """
+
+        def status() -> str:
+            return self.diagnostics.get(node, {}).get("message", "nothing yet")
+
+        try:
+            self.wait(lambda: status() == message, timeout_s, f"node '{node}'", check)
+        except GraphError as error:
+            raise GraphError(f"node '{node}' is not {message} after {timeout_s:.0f} s: {status()}") from error
+
     def _call(self, kind: type, name: str, request: object, timeout_s: float) -> Any:  # noqa: ANN401
         """Call a service and wait for its answer."""
         if name not in self._clients:
