@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -52,9 +52,9 @@ def evaluate(
     _show(console, figures, out)
 
 
-def _show(console: Console, figures: dict[str, object], out: Path) -> None:
+def _show(console: Console, figures: dict[str, Any], out: Path) -> None:
     """The result as a table."""
-    lo, hi = figures["wilson95"]  # type: ignore[misc]
+    lo, hi = figures["wilson95"]
     table = Table(title="evaluation")
     for column in ("successes", "episodes", "95 % interval", "details"):
         table.add_column(column)

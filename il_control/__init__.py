@@ -1,0 +1,1 @@
+"""Action chunks in, safe motion out: laws, limits, arbitration and the safety gate."""

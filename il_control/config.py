@@ -11,6 +11,23 @@ from il_control.laws.cartesian_impedance import CartesianGains
 from il_core.config import Setup, config_dir, load_yaml
 from il_core.errors import ConfigError
 
+_POSITIVE = (
+    "damping_ratio",
+    "error_max_m",
+    "error_max_rad",
+    "speed_max_m_s",
+    "speed_max_rad_s",
+    "acceleration_max_m_s2",
+    "acceleration_max_rad_s2",
+    "target_time_constant_s",
+    "max_state_age_ms",
+    "max_plan_age_ms",
+    "max_command_age_ms",
+    "limit_margin_rad",
+    "limit_stiffness_nm_rad",
+    "limit_damping_nms_rad",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ControlConfig:
@@ -71,10 +88,7 @@ class ControlConfig:
         gains = (*self.stiffness_n_m, *self.stiffness_nm_rad, *self.joint_stiffness_nm_rad)
         if min(*gains, *self.joint_damping_nms_rad, self.null_stiffness_nm_rad, self.null_damping_nms_rad) < 0:
             raise ValueError("stiffness and damping must not be negative")
-        positive = ("damping_ratio", "error_max_m", "error_max_rad", "speed_max_m_s", "speed_max_rad_s")
-        positive += ("acceleration_max_m_s2", "acceleration_max_rad_s2")
-        times = ("target_time_constant_s", "max_state_age_ms", "max_plan_age_ms", "max_command_age_ms")
-        for name in (*positive, *times, "limit_margin_rad", "limit_stiffness_nm_rad", "limit_damping_nms_rad"):
+        for name in _POSITIVE:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 

@@ -115,8 +115,8 @@ class ControlCycle:
         model = self._model
         model.update(state.q, state.v)
         if self._held is None:
-            self._take_reference(state)
-        source, wish = self._choose(now_ns, reasons)
+            self._held = self._reference(state)
+        source, wish = self._choose(now_ns, self._held, reasons)
         if wish.gripper_des is not None:
             self._gripper = wish.gripper_des
         tau = self._torque(state, wish)
@@ -148,15 +148,15 @@ class ControlCycle:
                 self.hold()
         self._last = (state, now_ns)
 
-    def _take_reference(self, state: ArmState) -> None:
+    def _reference(self, state: ArmState) -> Wish:
         """Start holding, by the Cartesian law, exactly where the arm is."""
         T = self._model.T_base_ee.copy()
         self._pose.reset(T)
-        self._held = Wish(None, T, np.zeros(6), None)
         if self._cycles == 0:
             self._gripper = min(1.0, max(0.0, state.gripper))
+        return Wish(None, T, np.zeros(6), None)
 
-    def _choose(self, now_ns: int, reasons: set[Reason]) -> tuple[Source, Wish]:
+    def _choose(self, now_ns: int, held: Wish, reasons: set[Reason]) -> tuple[Source, Wish]:
         """Who drives, and what is wished for; changes of law start from the measured state."""
         max_age_ns = self.config.max_command_age_ms * 1e6
         command, before = self._command, self._arbiter.source
@@ -167,13 +167,12 @@ class ControlCycle:
             reasons.add(Reason.STALE_PLAN)
         if self._tracker.mode(now_ns) is Mode.STALE and source is Source.HOLD:
             reasons.add(Reason.STALE_PLAN)
-        wish = self._held
+        wish = held
         if source is Source.TELEOP and command is not None:
             wish = Wish(None, command.T_base_ee_des, np.zeros(6), command.gripper_des)
         elif source is Source.PLAN and plan is not None:
             wish = plan
-        assert wish is not None and self._held is not None  # a reference was taken before
-        self._switch_law(self._held, wish)
+        self._switch_law(held, wish)
         nothing = np.zeros_like(wish.rate_des)
         self._held = Wish(wish.q_des, wish.T_base_ee_des, nothing, None)
         return source, wish
@@ -193,8 +192,8 @@ class ControlCycle:
             self._joints.step(wish.q_des, wish.rate_des, dt)
             target = (self._joints.q, self._joints.v)
             return joint_impedance(state.q, state.v, *target, self._k_p, self._k_d, model.bias)
-        assert wish.T_base_ee_des is not None  # a Wish has one of the two
-        self._pose.step(wish.T_base_ee_des, wish.rate_des, dt)
+        T_des = self._pose.T if wish.T_base_ee_des is None else wish.T_base_ee_des
+        self._pose.step(T_des, wish.rate_des, dt)
         if self._cycles % DAMPING_PERIOD == 1:
             mass = model.mass_matrix()
             self._task_k_d = task_damping(model.J_ee_aligned, mass, self._gains.k_p, self._gains.zeta)

@@ -77,7 +77,7 @@ class ArmModel:
     def mass_matrix(self) -> Vector:
         """Joint-space inertia at the posture of the last update, (nq, nq) [kg·m²], armature included."""
         upper = np.triu(pin.crba(self.model, self.data, self.q))
-        return upper + np.triu(upper, 1).T
+        return np.asarray(upper + np.triu(upper, 1).T)
 
 
 def _parse(setup: Setup) -> pin.Model:

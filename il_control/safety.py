@@ -90,7 +90,7 @@ class SafetyGate:
                 reasons.add(Reason.TORQUE_LIMIT)
             if (changed & (np.abs(limited) < self._tau_max)).any():
                 reasons.add(Reason.TORQUE_RATE)
-        return limited
+        return np.asarray(limited)
 
     def _cushioned(self, state: ArmState, tau: Vector, bias: Vector, reasons: set[Reason]) -> Vector:
         """Near a position limit: allow no push further out, add a spring and a damper inward."""

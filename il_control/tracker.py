@@ -92,10 +92,9 @@ class PlanTracker:
 
     def wish(self, now_ns: int) -> Wish | None:
         """What the plan asks for at ``now_ns``; None unless it is being tracked."""
-        if self.mode(now_ns) is not Mode.TRACKING:
+        mode, plan = self.mode(now_ns), self._plan
+        if plan is None or mode is not Mode.TRACKING:
             return None
-        plan = self._plan
-        assert plan is not None  # TRACKING implies a plan
         if now_ns >= self._segment_end_ns:  # the slope changes at rows only
             k = (now_ns - plan.start_ns) // plan.dt_ns
             self._segment_end_ns = plan.start_ns + (k + 1) * plan.dt_ns

@@ -243,10 +243,10 @@ class ActionChunk:
         k, alpha = self._locate(t_ns)
         rows = self.rows
         if alpha == 0.0:
-            return rows[k]
+            return np.asarray(rows[k])
         if self.q_des is None:
             return interpolate_pose(rows[k], rows[k + 1], alpha)
-        return (1.0 - alpha) * rows[k] + alpha * rows[k + 1]
+        return np.asarray((1.0 - alpha) * rows[k] + alpha * rows[k + 1])
 
     def gripper_at(self, t_ns: int) -> float | None:
         """Opening wanted at one instant, linear between rows; None if the chunk has none."""

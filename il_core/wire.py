@@ -148,7 +148,7 @@ def joint_chunk_from(msg: Message, joints: JointMap) -> ActionChunk:
     rows = rows[:, order]
     opening = np.clip(rows[:, -1] / joints.robot.gripper_open_m, 0.0, 1.0) if has_gripper else None
     q_des = rows[:, :-1] if has_gripper else rows
-    return ActionChunk(**_chunk_times(msg), q_des=q_des, gripper_des=opening)
+    return ActionChunk(*_chunk_times(msg), q_des=q_des, gripper_des=opening)
 
 
 def pose_chunk_from(msg: Message) -> ActionChunk:
@@ -167,7 +167,7 @@ def pose_chunk_from(msg: Message) -> ActionChunk:
     if GRIPPER_JOINT in names:
         g = names.index(GRIPPER_JOINT)
         opening = np.array([p.transforms[g].translation.x for p in msg.points])
-    return ActionChunk(**_chunk_times(msg), T_base_ee_des=T, gripper_des=opening)
+    return ActionChunk(*_chunk_times(msg), T_base_ee_des=T, gripper_des=opening)
 
 
 def _transform(msg: Message) -> Array:
@@ -176,7 +176,7 @@ def _transform(msg: Message) -> Array:
     return pose([t.x, t.y, t.z], matrix_from_quat_xyzw([r.x, r.y, r.z, r.w]))
 
 
-def _chunk_times(msg: Message) -> dict[str, int]:
+def _chunk_times(msg: Message) -> tuple[int, int, int]:
     """start_ns, dt_ns and obs_ns of a trajectory message.
 
     Raises:
@@ -190,7 +190,7 @@ def _chunk_times(msg: Message) -> dict[str, int]:
     if np.any(steps != steps[0]):
         raise ValueError("chunk points must be on a uniform time grid; resample the trajectory")
     obs_ns = stamp_ns(msg.header.stamp)
-    return {"start_ns": obs_ns + int(offsets[0]), "dt_ns": int(steps[0]), "obs_ns": obs_ns}
+    return obs_ns + int(offsets[0]), int(steps[0]), obs_ns
 
 
 def intrinsics_from(msg: Message) -> Intrinsics:

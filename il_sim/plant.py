@@ -52,7 +52,7 @@ class Plant:
         self._servos = np.array([self.model.actuator(self.model.joint(j).name).id for j in slides])
         self._finger_qs = np.array([self.model.jnt_qposadr[j] for j in slides])
         self._timeout_ns, self._origin_ns = timeout_ns, start_ns
-        self.steps = self.timeouts = 0
+        self._command_ns = self.steps = self.timeouts = 0
         self.reset(seed)
 
     @property
@@ -77,7 +77,7 @@ class Plant:
         self.task.place(self.model, self.data, rng)
         mujoco.mj_forward(self.model, self.data)
         self._origin_ns, self.steps = now_ns, 0
-        self._command_ns: int = now_ns - self._timeout_ns - 1  # nobody commands yet
+        self._command_ns = now_ns - self._timeout_ns - 1  # nobody commands yet
         self._is_fallen_back = True
         self._tau = np.zeros(len(home))
 

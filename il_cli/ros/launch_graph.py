@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import fields
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from il_core.graph import GraphOptions, graph, node_environment, options_from_text
+from launch import LaunchContext, LaunchDescription
 
 
 def describe(name: str) -> LaunchDescription:

@@ -27,7 +27,9 @@ def declare(node: Node, kind: type[T]) -> T:
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for f in fields(kind):  # type: ignore[arg-type]
-        default = f.default if f.default is not MISSING else f.default_factory()  # type: ignore[misc]
+        if f.default is MISSING:
+            raise TypeError(f"{kind.__name__}.{f.name} needs a default to be a ROS parameter")
+        default = f.default
         is_list = typing.get_origin(hints[f.name]) is tuple
         descriptor = ParameterDescriptor(read_only=True, dynamic_typing=True)
         declared = node.declare_parameter(f.name, list(default) if is_list else default, descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,7 @@ class OperatorNode(Node):
         self._has_service = False
         self.create_timer(1.0 / RATE_HZ, self._on_tick)
 
-    def _taker(self, name: str):  # noqa: ANN202 - a callback
+    def _taker(self, name: str) -> Callable[[PoseStamped], None]:
         def take(msg: PoseStamped) -> None:
             self._objects[name] = wire.pose_from(msg.pose)
 

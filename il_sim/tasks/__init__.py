@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import mujoco
@@ -13,7 +14,10 @@ from il_core.errors import ConfigError, nearest
 class SimTask(Protocol):
     """The simulator's side of a task."""
 
-    objects: tuple[str, ...]
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Names of the objects whose pose may be asked for."""
+        ...
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         """Put the objects into the scene."""
@@ -37,7 +41,7 @@ def make_task(name: str) -> SimTask:
     from il_sim.tasks.draw_symbol import DrawSymbol
     from il_sim.tasks.pick_place import PickPlace
 
-    tasks: dict[str, type[SimTask]] = {"pick_place": PickPlace, "draw_symbol": DrawSymbol}
+    tasks: dict[str, Callable[[], SimTask]] = {"pick_place": PickPlace, "draw_symbol": DrawSymbol}
     if name not in tasks:
         raise ConfigError("simulator", f"no scene for task '{name}'; {nearest(name, list(tasks))}")
     return tasks[name]()

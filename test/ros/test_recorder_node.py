@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from il_cli.ros.session import Session  # noqa: E402 - needs ROS
 
 pytestmark = pytest.mark.ros
 PUBLISHER = Path(__file__).with_name("stream_publisher.py")
+SOURCES = Path(__file__).parents[2]
 
 
 class Nodes:
@@ -38,8 +40,13 @@ class Nodes:
         self.running: list[subprocess.Popen[str]] = []
 
     def start(self, *command: str) -> subprocess.Popen[str]:
+        path = os.pathsep.join([str(SOURCES), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
         process = subprocess.Popen(
-            [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [sys.executable, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
         )
         self.running.append(process)
         return process
