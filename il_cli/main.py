@@ -83,7 +83,12 @@ def run(arguments: list[str], commands: dict[str, Entry]) -> int:
 
 def _app(arguments: list[str], commands: dict[str, Entry]) -> typer.Typer:
     """An app in which only the command asked for is imported; the others are their summaries."""
-    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help="Imitation learning on a robot arm.")
+    app = typer.Typer(
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        help="Imitation learning on a robot arm.",
+    )
     asked = next((a for a in arguments if not a.startswith("-")), None)
     for name, entry in commands.items():
         if name != asked:

@@ -95,7 +95,7 @@ pip=(.venv/bin/python -m pip --disable-pip-version-check)
 files=(-r requirements/lock.txt)
 [ "$ros" != wheels ] || files+=(-r requirements/ros.txt)
 say "installing the pinned packages (about 1 GB, once)"
-"${pip[@]}" install --no-deps "${files[@]}"
+"${pip[@]}" install --use-pep517 --no-deps "${files[@]}"
 "${pip[@]}" install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r requirements/torch.txt -c requirements/lock.txt
 "${pip[@]}" install --no-deps --no-build-isolation -e .
 echo "$ros" >.venv/ros

@@ -19,9 +19,7 @@ def describe(name: str) -> LaunchDescription:
     Args:
         name: One of il_core.graph.GRAPHS.
     """
-    arguments = [
-        DeclareLaunchArgument(f.name, default_value=str(f.default)) for f in fields(GraphOptions)
-    ]
+    arguments = [DeclareLaunchArgument(f.name, default_value=str(f.default)) for f in fields(GraphOptions)]
     added = {k: v for k, v in node_environment(os.environ).items() if os.environ.get(k) != v}
     environment = [SetEnvironmentVariable(k, v) for k, v in added.items()]
 
