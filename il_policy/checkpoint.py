@@ -90,9 +90,7 @@ def write_durably(path: Path, data: bytes) -> None:
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise CheckpointError(
-            path, f"cannot be written: {error}; free space or choose another --out"
-        ) from error
+        raise CheckpointError(path, f"cannot be written: {error}; free space or choose another --out") from error
 
 
 def write_tensors(directory: Path, stem: str, tensors: Mapping[str, Tensor]) -> tuple[str, str]:
@@ -138,6 +136,19 @@ def _read(path: Path, max_bytes: int) -> bytes:
         raise CheckpointError(path, problem) from error
 
 
+def make_folder(directory: Path) -> None:
+    """Create the folder of a checkpoint if it is missing.
+
+    Raises:
+        CheckpointError: it cannot be created.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"folder cannot be created: {error.strerror}; choose another --out"
+        raise CheckpointError(directory, problem) from error
+
+
 def save(
     directory: Path,
     model: ChunkModel,
@@ -151,10 +162,7 @@ def save(
     Raises:
         CheckpointError: the disk is full or not writable.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CheckpointError(directory, f"cannot be created: {error}") from error
+    make_folder(directory)
     name, sha256 = write_tensors(directory, "model", model.state_dict())
     manifest = {
         "format_version": FORMAT_VERSION,

@@ -247,6 +247,7 @@ def train(
     trainer = Trainer(dataset, setup, config, out)
     if is_resumed:
         trainer.resume()
+    checkpoint.make_folder(out)
     writer = SummaryWriter(str(out / "tensorboard"), purge_step=trainer.step)
     began, before_s, is_stopped = time.monotonic(), trainer.elapsed_s, False
     while trainer.fraction < 1.0 and not is_stopped:

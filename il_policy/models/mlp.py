@@ -15,9 +15,7 @@ class _Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, width), nn.Mish(), nn.Linear(width, width)
-        )
+        self.body = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.Mish(), nn.Linear(width, width))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)

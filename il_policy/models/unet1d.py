@@ -19,9 +19,7 @@ class _ConvBlock(nn.Sequential):
     """Convolution, group norm, Mish; length kept."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, groups: int) -> None:
-        super().__init__(
-            nn.Conv1d(c_in, c_out, kernel, padding=kernel // 2), nn.GroupNorm(groups, c_out), nn.Mish()
-        )
+        super().__init__(nn.Conv1d(c_in, c_out, kernel, padding=kernel // 2), nn.GroupNorm(groups, c_out), nn.Mish())
 
 
 class _ResidualBlock(nn.Module):

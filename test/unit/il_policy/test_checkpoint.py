@@ -55,9 +55,7 @@ def test_a_fresh_process_plans_the_same_bits(setup: Setup, model: ChunkModel, sa
     times = [chunk.start_ns, chunk.dt_ns, chunk.obs_ns]
     mine = [*map(str, times), chunk.T_base_ee_des.tobytes().hex(), chunk.gripper_des.tobytes().hex()]
     command = [sys.executable, "-c", FRESH_PROCESS, str(saved), str(Path(__file__).parent)]
-    theirs = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=Path.cwd()
-    ).stdout.split()
+    theirs = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path.cwd()).stdout.split()
     assert theirs == mine
 
 
@@ -80,16 +78,12 @@ def test_one_rollout_keeps_its_noise_and_the_next_draws_anew(setup: Setup, saved
 
 
 def test_another_task_is_refused(saved: Path) -> None:
-    with pytest.raises(
-        SpecMismatchError, match="was made for spec .* this robot and task are .*; retrain it"
-    ):
+    with pytest.raises(SpecMismatchError, match="was made for spec .* this robot and task are .*; retrain it"):
         il_policy.load(saved, make_setup(rate_hz=20))
 
 
 def test_missing_and_damaged_files_are_refused(setup: Setup, saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        CheckpointError, match=r"cannot be read: No such file or directory; give the directory"
-    ):
+    with pytest.raises(CheckpointError, match=r"cannot be read: No such file or directory; give the directory"):
         il_policy.load(tmp_path / "nowhere", setup)
     weights = next(saved.glob("model-*.safetensors"))
     whole = weights.read_bytes()
@@ -160,9 +154,7 @@ def test_weights_that_are_not_finite_are_refused(setup: Setup, model: ChunkModel
         il_policy.load(saved, setup)
 
 
-def test_saving_again_replaces_the_policy_and_leaves_no_old_files(
-    setup: Setup, model: ChunkModel, saved: Path
-) -> None:
+def test_saving_again_replaces_the_policy_and_leaves_no_old_files(setup: Setup, model: ChunkModel, saved: Path) -> None:
     next(model.network.parameters()).data[0] += 1.0
     checkpoint.save(saved, model, setup, CONFIG, "data", {"loss": 0.25})
     assert len(list(saved.glob("model-*"))) == 1

@@ -78,9 +78,7 @@ def test_noise_moves_the_tool_but_not_the_targets(setup: Setup, episode: Episode
     assert torch.allclose(
         (noisy.inputs[:, seen] + tool), batch.inputs[:, seen] + batch.inputs[:, x], atol=1e-6, equal_nan=True
     )
-    assert torch.equal(
-        noisy.inputs[:, names.index("cube.visible")], batch.inputs[:, names.index("cube.visible")]
-    )
+    assert torch.equal(noisy.inputs[:, names.index("cube.visible")], batch.inputs[:, names.index("cube.visible")])
 
 
 def test_the_digest_tells_data_apart(setup: Setup, episode: Episode) -> None:

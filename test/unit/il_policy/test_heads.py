@@ -16,9 +16,7 @@ NETWORKS = [
 ]
 
 
-def config(
-    head: Head, network: NetworkConfig = NETWORKS[0], prediction: Prediction = Prediction.SAMPLE
-) -> TrainConfig:
+def config(head: Head, network: NetworkConfig = NETWORKS[0], prediction: Prediction = Prediction.SAMPLE) -> TrainConfig:
     return TrainConfig("test", head, network=network, diffusion=DiffusionConfig(prediction, 50, 10))
 
 
@@ -31,8 +29,7 @@ def test_what_stands_in_padding_has_no_effect_on_the_loss(head: Head, network: N
     is_pad = torch.arange(H).expand(4, H) >= torch.tensor([2, 4, 6, 8])[:, None]
     spoilt = action.masked_fill(is_pad[..., None], 1e3)
     losses = [
-        make_head(c).loss(net, a, is_pad, cond, torch.Generator().manual_seed(1)).item()
-        for a in (action, spoilt)
+        make_head(c).loss(net, a, is_pad, cond, torch.Generator().manual_seed(1)).item() for a in (action, spoilt)
     ]
     assert losses[0] == losses[1]
     nothing = torch.zeros_like(is_pad)

@@ -105,9 +105,7 @@ def test_a_displaced_tool_changes_the_vector_as_the_sensitivity_says(setup: Setu
 @pytest.mark.parametrize("encoding", list(ActionEncoding))
 @pytest.mark.parametrize("rotation", [False, True])
 @pytest.mark.parametrize("gripper", [False, True])
-def test_decoding_gives_back_what_was_encoded(
-    encoding: ActionEncoding, rotation: bool, gripper: bool
-) -> None:
+def test_decoding_gives_back_what_was_encoded(encoding: ActionEncoding, rotation: bool, gripper: bool) -> None:
     rng = np.random.default_rng(0)
     task = make_setup(action=ActionSpec(ActionLabel.SETPOINT, rotation=rotation, gripper=gripper)).task
     codec, p = ActionCodec(task, encoding), rng.standard_normal(3)
