@@ -31,6 +31,7 @@ class Pacer:
         """
         behind_ns = wall_ns - plant_ns
         if not -MAX_BEHIND_NS <= behind_ns <= MAX_BEHIND_NS:
-            self.slip_ns += max(0, behind_ns)
-            return 1, wall_ns // STEP_NS * STEP_NS
+            present_ns = (wall_ns // STEP_NS - 1) * STEP_NS  # so that the one step ends now, not ahead of it
+            self.slip_ns += max(0, present_ns - plant_ns)
+            return 1, present_ns
         return max(0, behind_ns // STEP_NS), plant_ns
