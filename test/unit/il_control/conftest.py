@@ -1,0 +1,28 @@
+"""The real arm's setup and model for the tests of its controller."""
+
+import pytest
+
+from il_control.config import load_control_config
+from il_control.model import ArmModel
+from il_core.config import load_setup
+
+
+@pytest.fixture(scope="session")
+def setup():
+    return load_setup("pick_place")
+
+
+@pytest.fixture(scope="session")
+def config(setup):
+    return load_control_config(setup)
+
+
+@pytest.fixture
+def model(setup):
+    return ArmModel(setup)
+
+
+@pytest.fixture
+def random_q(setup, rng):
+    """Random postures within the joint limits."""
+    return lambda: rng.uniform(setup.robot.q_min_rad, setup.robot.q_max_rad)

@@ -1,0 +1,76 @@
+"""Targets that never jump."""
+
+import numpy as np
+import pytest
+
+from il_control.shaper import JointShaper, PoseShaper, VectorShaper, orthonormal
+from il_core.geometry import matrix_from_rotvec, pose, rotvec_from_matrix
+
+DT = 0.001
+SPEED, ACCELERATION = 0.5, 5.0
+
+
+@pytest.fixture
+def shaper():
+    s = PoseShaper(VectorShaper(0.04, SPEED, ACCELERATION), VectorShaper(0.04, 1.5, 15.0))
+    s.reset(np.eye(4))
+    return s
+
+
+def test_speed_and_acceleration_stay_bounded_whatever_is_asked(shaper, rng):
+    before = np.zeros(6)
+    for k in range(3000):
+        if k % 100 == 0:
+            T_des = pose(rng.uniform(-1, 1, 3), matrix_from_rotvec(rng.uniform(-3, 3, 3)))
+            twist_des = rng.uniform(-5, 5, 6)
+        shaper.step(T_des, twist_des, DT)
+        assert np.linalg.norm(shaper.twist[:3]) <= SPEED + 1e-9
+        assert np.linalg.norm(shaper.twist[3:]) <= 1.5 + 1e-9
+        assert np.linalg.norm(shaper.twist[:3] - before[:3]) <= ACCELERATION * DT + 1e-9
+        before = shaper.twist.copy()
+
+
+def test_a_jump_is_reached_without_overshoot(shaper):
+    T_des = pose([0.2, 0.0, 0.0], matrix_from_rotvec([0.0, 0.0, 0.5]))
+    reached = []
+    for _ in range(2000):
+        shaper.step(T_des, np.zeros(6), DT)
+        reached.append(shaper.T[0, 3])
+    np.testing.assert_allclose(shaper.T, T_des, atol=1e-4)
+    assert max(reached) < 0.2 + 1e-3
+
+
+def test_a_moving_target_with_its_velocity_is_followed_without_lag(shaper):
+    v = np.array([0.2, 0, 0, 0, 0, 0])
+    for k in range(2000):
+        shaper.step(pose([0.2 * DT * k, 0, 0]), v, DT)
+    assert abs(shaper.T[0, 3] - 0.2 * DT * 1999) < 1e-3
+
+
+def test_the_rotation_stays_a_rotation_over_a_long_run(shaper, rng):
+    for _ in range(200):
+        T_des = pose(np.zeros(3), matrix_from_rotvec(rng.uniform(-2, 2, 3)))
+        for _ in range(50):
+            shaper.step(T_des, np.zeros(6), DT)
+    R = shaper.T[:3, :3]
+    np.testing.assert_allclose(R.T @ R, np.eye(3), atol=1e-12)
+
+
+def test_joints_keep_their_own_limits_and_arrive(rng):
+    v_max = np.array([0.5, 1.0, 2.0])
+    shaper = JointShaper(0.04, v_max, 15.0)
+    shaper.reset(np.zeros(3))
+    q_des, before = rng.uniform(-1, 1, 3), np.zeros(3)
+    for _ in range(4000):
+        shaper.step(q_des, np.zeros(3), DT)
+        assert np.all(np.abs(shaper.v) <= v_max + 1e-12)
+        assert np.all(np.abs(shaper.v - before) <= 15.0 * DT + 1e-12)
+        before = shaper.v
+    np.testing.assert_allclose(shaper.q, q_des, atol=1e-3)
+
+
+def test_orthonormal_mends_rounding():
+    R = matrix_from_rotvec([0.3, -0.2, 0.9]) + 1e-6
+    mended = orthonormal(R)
+    assert np.abs(mended.T @ mended - np.eye(3)).max() < 1e-3 * np.abs(R.T @ R - np.eye(3)).max()
+    assert np.linalg.norm(rotvec_from_matrix(mended @ R.T)) < 1e-5
