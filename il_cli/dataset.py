@@ -41,9 +41,7 @@ def _progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
         row = bar.add_task(what, total=None)
-        yield lambda done, total, name: bar.update(
-            row, completed=done, total=total, description=f"{what} {name}"
-        )
+        yield lambda done, total, name: bar.update(row, completed=done, total=total, description=f"{what} {name}")
 
 
 @app.command()
@@ -51,9 +49,7 @@ def build(
     recordings: Annotated[list[Path], typer.Argument(help="Recordings, or folders that hold some.")],
     out: Annotated[Path, typer.Option(help="Folder of the dataset, missing or empty.")],
     task: Task = "pick_place",
-    include: Annotated[
-        list[str] | None, typer.Option(help="Outcomes taken (repeatable); default success.")
-    ] = None,
+    include: Annotated[list[str] | None, typer.Option(help="Outcomes taken (repeatable); default success.")] = None,
     idle_keep_s: Annotated[
         float,
         typer.Option(help="Time kept before the first and after the last motion [s]; negative keeps all."),
@@ -172,9 +168,7 @@ def _outcome(name: str) -> Outcome:
     try:
         return Outcome(name)
     except ValueError:
-        raise ConfigError(
-            "--include", f"no outcome '{name}'; {nearest(name, [o.value for o in Outcome])}"
-        ) from None
+        raise ConfigError("--include", f"no outcome '{name}'; {nearest(name, [o.value for o in Outcome])}") from None
 
 
 def _table(rows: tuple[EpisodeSummary, ...]) -> Table:

@@ -27,9 +27,7 @@ def serve(
     load(checkpoint, load_setup(task, robot or None))  # say here and in one line why it cannot be served
     options = GraphOptions(task=task, robot=robot, checkpoint=str(checkpoint.resolve()))
     node = graph("policy", options).node("policy")
-    typer.echo(
-        "serving; start planning: ros2 service call /policy/enable std_srvs/srv/SetBool '{data: true}'"
-    )
+    typer.echo("serving; start planning: ros2 service call /policy/enable std_srvs/srv/SetBool '{data: true}'")
     sys.stdout.flush()
     arguments = [sys.executable, "-m", node.module, *node.ros_arguments]
     os.execve(sys.executable, arguments, node_environment(os.environ))  # Ctrl-C reaches the node itself

@@ -29,9 +29,7 @@ def train(
     task: Annotated[str, typer.Option(help="Task; the dataset's own if empty.")] = "",
     robot: Annotated[str, typer.Option(help="Robot; the task's own if empty.")] = "",
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: key=value.")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier run in --out stopped.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run in --out stopped.")] = False,
 ) -> None:
     """Train a policy on a dataset; Ctrl-C saves what was learned so far.
 
@@ -51,9 +49,7 @@ def train(
             should_stop=should_stop,
         )
     val = f", {result.val.position_mm:.1f} mm off on held-out episodes" if result.val else ""
-    typer.echo(
-        f"{result.path}: {result.parameters} parameters, {result.steps} steps, {result.seconds:.0f} s{val}"
-    )
+    typer.echo(f"{result.path}: {result.parameters} parameters, {result.steps} steps, {result.seconds:.0f} s{val}")
     if not result.is_complete:
         typer.echo("interrupted; go on with --resume")
         raise typer.Exit(INTERRUPTED)

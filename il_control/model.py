@@ -65,9 +65,7 @@ class ArmModel:
         placement = pin.updateFramePlacement(self.model, self.data, self._frame)
         self.T_base_ee[:3, :3] = placement.rotation
         self.T_base_ee[:3, 3] = placement.translation
-        self.J_ee_aligned[:] = pin.getFrameJacobian(
-            self.model, self.data, self._frame, pin.LOCAL_WORLD_ALIGNED
-        )
+        self.J_ee_aligned[:] = pin.getFrameJacobian(self.model, self.data, self._frame, pin.LOCAL_WORLD_ALIGNED)
 
     @property
     def gravity(self) -> Vector:

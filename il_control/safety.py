@@ -45,9 +45,7 @@ class SafetyGate:
         self._tau_last: Vector | None = None
         self._gripper_last = 1.0
 
-    def setpoint(
-        self, state: ArmState, tau: Vector, gripper: float, bias: Vector, reasons: set[Reason]
-    ) -> Setpoint:
+    def setpoint(self, state: ArmState, tau: Vector, gripper: float, bias: Vector, reasons: set[Reason]) -> Setpoint:
         """Check one cycle's torque.
 
         Args:

@@ -157,9 +157,7 @@ class Aligner:
             ConfigError: the task has no such camera.
         """
         if frame.camera not in self._cameras:
-            raise ConfigError(
-                "aligner", f"no camera '{frame.camera}'; {nearest(frame.camera, self._cameras)}"
-            )
+            raise ConfigError("aligner", f"no camera '{frame.camera}'; {nearest(frame.camera, self._cameras)}")
         self._alignment.push(camera_stream(frame.camera), frame.stamp_ns, frame)
 
     def observe(self, tick_ns: int) -> Observation:

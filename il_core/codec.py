@@ -37,9 +37,7 @@ def decode_rgb(data: bytes) -> NDArray[np.uint8]:
     """
     bgr = _decode(data)
     if bgr.ndim != 3 or bgr.shape[2] != 3 or bgr.dtype != np.uint8:
-        raise EpisodeError(
-            "colour picture", f"holds {bgr.shape} {bgr.dtype}, expected (H, W, 3) uint8; rebuild it"
-        )
+        raise EpisodeError("colour picture", f"holds {bgr.shape} {bgr.dtype}, expected (H, W, 3) uint8; rebuild it")
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
@@ -66,18 +64,14 @@ def decode_depth(data: bytes) -> NDArray[np.float32]:
     """
     mm = _decode(data)
     if mm.ndim != 2 or mm.dtype != np.uint16:
-        raise EpisodeError(
-            "depth picture", f"holds {mm.shape} {mm.dtype}, expected (H, W) uint16; rebuild it"
-        )
+        raise EpisodeError("depth picture", f"holds {mm.shape} {mm.dtype}, expected (H, W) uint16; rebuild it")
     return mm.astype(np.float32) * np.float32(1e-3)
 
 
 def _encode(image: NDArray[Any]) -> bytes:
     done, data = cv2.imencode(".png", image, _PNG)
     if not done:
-        raise EpisodeError(
-            "picture", f"OpenCV cannot encode {image.shape} {image.dtype} as PNG; check the camera"
-        )
+        raise EpisodeError("picture", f"OpenCV cannot encode {image.shape} {image.dtype} as PNG; check the camera")
     return bytes(data.tobytes())
 
 

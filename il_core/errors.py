@@ -68,8 +68,7 @@ class PlanRangeError(IlError, LookupError):
         side_ns = start_ns - t_ns if t_ns < start_ns else t_ns - end_ns
         when = "before it starts" if t_ns < start_ns else "after it ends"
         super().__init__(
-            f"plan sampled {side_ns / 1e6:.1f} ms {when}; "
-            "the caller must hold position or fetch a newer plan"
+            f"plan sampled {side_ns / 1e6:.1f} ms {when}; the caller must hold position or fetch a newer plan"
         )
 
 
@@ -102,9 +101,7 @@ class SpecMismatchError(IlError):
 
     def __init__(self, what: str, *, got: str, expected: str, next_step: str) -> None:
         self.what, self.got, self.expected = what, got, expected
-        super().__init__(
-            f"{what} was made for spec {got[:12]}, this robot and task are {expected[:12]}; {next_step}"
-        )
+        super().__init__(f"{what} was made for spec {got[:12]}, this robot and task are {expected[:12]}; {next_step}")
 
 
 class SafetyError(IlError):

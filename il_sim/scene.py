@@ -108,9 +108,7 @@ def _exclude_pairs(spec: mujoco.MjSpec, srdf_path: Path) -> None:
 def _add_actuators(spec: mujoco.MjSpec, robot: RobotSpec) -> None:
     """Torque on every arm joint, clipped to its limit; one force-limited position servo per finger."""
     for name, limit in zip(robot.joint_names, robot.tau_max_nm, strict=True):
-        motor = spec.add_actuator(
-            name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, ctrlrange=[-limit, limit]
-        )
+        motor = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, ctrlrange=[-limit, limit])
         motor.ctrllimited = mujoco.mjtLimited.mjLIMITED_TRUE
     fingers = [j for j in spec.joints if j.type == mujoco.mjtJoint.mjJNT_SLIDE]
     for joint in fingers:

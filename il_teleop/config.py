@@ -60,6 +60,4 @@ class TeleopConfig:
     def __post_init__(self) -> None:
         """Reject unknown devices."""
         if self.device not in DEVICES:
-            raise ConfigError(
-                "teleop", f"unknown device '{self.device}'; {nearest(self.device, list(DEVICES))}"
-            )
+            raise ConfigError("teleop", f"unknown device '{self.device}'; {nearest(self.device, list(DEVICES))}")

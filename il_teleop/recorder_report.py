@@ -10,9 +10,7 @@ from il_teleop.recorder import State
 from il_teleop.session import RecordingSession
 
 
-def header_of(
-    setup: Setup, *, operator: str, notes: str, namespace: str, is_sim_time: bool
-) -> RecordingHeader:
+def header_of(setup: Setup, *, operator: str, notes: str, namespace: str, is_sim_time: bool) -> RecordingHeader:
     """What all recordings of a session share."""
     task, robot = setup.task, setup.robot
     return RecordingHeader(

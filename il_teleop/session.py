@@ -104,11 +104,7 @@ class RecordingSession:
             job, finish = entry
             finish(job)
         take = self._take
-        if (
-            take is not None
-            and take.error is not None
-            and self.status.state in (State.RECORDING, State.REVIEW)
-        ):
+        if take is not None and take.error is not None and self.status.state in (State.RECORDING, State.REVIEW):
             self.fail(str(take.error))
 
     def close(self, timeout_s: float = 30.0) -> str:

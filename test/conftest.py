@@ -126,9 +126,7 @@ def message(topic: str, stamp_ns: int, rng: np.random.Generator) -> dict[str, An
     return header | size | {"k": [5.0, 0.0, 3.5, 0.0, 5.0, 2.5, 0.0, 0.0, 1.0]}
 
 
-def events_of_a_demonstration(
-    rng: np.random.Generator, seconds: float = 2.0, latency_ms: float = 20.0
-) -> list[Event]:
+def events_of_a_demonstration(rng: np.random.Generator, seconds: float = 2.0, latency_ms: float = 20.0) -> list[Event]:
     """What a demonstration sends, in order of arrival: messages are late and overtake each other."""
     periods = {topic: 33_333_333 if topic.startswith("camera") else 10 * MS for topic in TYPES}
     events: list[Event] = []

@@ -137,9 +137,7 @@ def reads_clock(source: str) -> bool:
 @every(ros_free_files())
 def test_only_ros_folders_import_ros(path):
     leaked = ros_imports(path.read_text())
-    if place(path).startswith(
-        "il_cli/"
-    ):  # commands start nodes: they may import our ros folders, not ROS itself
+    if place(path).startswith("il_cli/"):  # commands start nodes: they may import our ros folders, not ROS itself
         leaked = {m for m in leaked if not m.startswith("il_")}
     assert not leaked, f"{place(path)} imports {sorted(leaked)}; move that code into a ros/ folder"
 
@@ -181,9 +179,7 @@ def test_no_file_of_ours_can_run_code(path):
 @every(source_files())
 def test_files_stay_readable_at_a_glance(path):
     lines = len(path.read_text().splitlines())
-    assert lines <= LONGER.get(place(path), 300), (
-        f"{place(path)} has {lines} lines; split it where it does two things"
-    )
+    assert lines <= LONGER.get(place(path), 300), f"{place(path)} has {lines} lines; split it where it does two things"
 
 
 @every(source_files())
@@ -193,9 +189,7 @@ def test_every_module_says_what_it_is_for(path):
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_import_in_an_interpreter_without_ros(package):
-    blocked = (
-        "import sys\nfor m in ('rclpy', 'launch', 'sensor_msgs', 'geometry_msgs'): sys.modules[m] = None\n"
-    )
+    blocked = "import sys\nfor m in ('rclpy', 'launch', 'sensor_msgs', 'geometry_msgs'): sys.modules[m] = None\n"
     subprocess.run([sys.executable, "-c", f"{blocked}import {package}"], check=True, cwd=ROOT)
 
 
@@ -203,9 +197,7 @@ class TestTheCheckersCanFail:
     """Each checker, fed a planted bug."""
 
     def test_ros(self):
-        planted = (
-            "from sensor_msgs.msg import Image\ndef f():\n import rclpy.node\n from il_core.ros import qos"
-        )
+        planted = "from sensor_msgs.msg import Image\ndef f():\n import rclpy.node\n from il_core.ros import qos"
         assert ros_imports(planted) == {"sensor_msgs", "rclpy", "il_core.ros"}
 
     def test_siblings(self):

@@ -42,9 +42,9 @@ def demo(
     rollouts: Annotated[int, typer.Option(min=1, help="Attempts of the learned policy.")] = 20,
     seed: Annotated[int, typer.Option(help="First seed of the scenes.")] = 0,
     view: Annotated[bool, typer.Option("--view", help="Show the simulated scene in a window.")] = False,
-    hand_guided: Annotated[
-        Path, typer.Option(help="Recordings of real hand guiding (.mat).")
-    ] = Path("data/panda_hand_guided/symbol_17.mat"),
+    hand_guided: Annotated[Path, typer.Option(help="Recordings of real hand guiding (.mat).")] = Path(
+        "data/panda_hand_guided/symbol_17.mat"
+    ),
 ) -> None:
     """Show a task, record it, learn it, and let the arm do it; then learn from real hand guiding.
 

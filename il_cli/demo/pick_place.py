@@ -27,9 +27,7 @@ DEMONSTRATION_LIMIT_S = 25.0  # the operator needs 6 to 8 s, twice that when a g
 Advance = Callable[[float, str], None]
 
 
-def record(
-    session: Session, supervisor: Supervisor, seeds: range, wanted: int, advance: Advance
-) -> list[Path]:
+def record(session: Session, supervisor: Supervisor, seeds: range, wanted: int, advance: Advance) -> list[Path]:
     """Let the operator show the task until ``wanted`` demonstrations succeeded.
 
     Failed demonstrations are kept too, labelled as such; the dataset leaves them out.

@@ -86,8 +86,7 @@ def joint_chunk_msg(chunk: ActionChunk, joints: JointMap) -> JointTrajectory:
     if chunk.gripper_des is not None:
         rows = np.column_stack([rows, chunk.gripper_des * joints.robot.gripper_open_m])
     msg.points = [
-        JointTrajectoryPoint(positions=array("d", row), time_from_start=_offset(chunk, k))
-        for k, row in enumerate(rows)
+        JointTrajectoryPoint(positions=array("d", row), time_from_start=_offset(chunk, k)) for k, row in enumerate(rows)
     ]
     return msg
 

@@ -45,9 +45,7 @@ def try_realtime(priority: int) -> bool:
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except OSError as error:
-        log.warning(
-            "no real-time permission (%s): cycles may be late; grant rtprio in /etc/security/limits.d", error
-        )
+        log.warning("no real-time permission (%s): cycles may be late; grant rtprio in /etc/security/limits.d", error)
         return False
     return True
 

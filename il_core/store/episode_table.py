@@ -44,9 +44,7 @@ def encode_episode(episode: Episode) -> tuple[bytes, dict[str, Intrinsics]]:
         same = {name: frame.intrinsics for name, frame in o.images.items()} == intrinsics
         if not same or set(o.age_ns) != set(first.age_ns) or (o.arm is None) != (first.arm is None):
             where = f"episode '{episode.name}'"
-            raise EpisodeError(
-                where, f"tick {o.tick_ns} has other streams, cameras or calibration; record it again"
-            )
+            raise EpisodeError(where, f"tick {o.tick_ns} has other streams, cameras or calibration; record it again")
         _check_stamps(episode.name, o)
     columns = {**_state_columns(episode), **_picture_columns(episode, intrinsics)}
     sink = io.BytesIO()

@@ -134,9 +134,7 @@ class EpisodeStore:
             size = file.stat().st_size if file.is_file() else None
             if size != entry.file_bytes:
                 got = "is missing" if size is None else f"has {size} bytes, {entry.file_bytes} were written"
-                raise EpisodeError(
-                    file, f"{got}; copy the dataset again, or build it again from its recordings"
-                )
+                raise EpisodeError(file, f"{got}; copy the dataset again, or build it again from its recordings")
         return store
 
     def __len__(self) -> int:
@@ -175,15 +173,11 @@ class EpisodeStore:
     def is_intact(self, i: int) -> bool:
         """Whether an episode's file is byte for byte what was written."""
         try:
-            return (
-                hashlib.sha256(self.file(i).read_bytes()).hexdigest() == self.header.episodes[i].file_sha256
-            )
+            return hashlib.sha256(self.file(i).read_bytes()).hexdigest() == self.header.episodes[i].file_sha256
         except OSError:
             return False
 
-    def add(
-        self, episode: Episode, *, source: str = "", statistics: Mapping[str, float] | None = None
-    ) -> None:
+    def add(self, episode: Episode, *, source: str = "", statistics: Mapping[str, float] | None = None) -> None:
         """Append an episode, durably; a reader sees it whole or not at all.
 
         Args:
@@ -196,9 +190,7 @@ class EpisodeStore:
         """
         name = episode.name
         if name in self.names or not name or name.startswith(".") or "/" in name:
-            raise EpisodeError(
-                self.path, f"episode name '{name}' is taken or no file name; rename the recording"
-            )
+            raise EpisodeError(self.path, f"episode name '{name}' is taken or no file name; rename the recording")
         data, intrinsics = encode_episode(episode)
         entry = EpisodeEntry(
             name=name,
@@ -225,9 +217,7 @@ class EpisodeStore:
         self._save(replace(self.header, rejected={**self.header.rejected, name: reason}))
 
     def _save(self, header: DatasetHeader) -> None:
-        text = (
-            json.dumps(asdict(header), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
-        )
+        text = json.dumps(asdict(header), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
         self._guard(lambda: _write_whole(self.path / DATASET_FILE, text.encode()))
         self.header = header
 
@@ -259,9 +249,7 @@ def _read_header(folder: Path) -> DatasetHeader:
     try:
         return from_mapping(DatasetHeader, values, str(path))
     except ConfigError as error:
-        raise EpisodeError(
-            path, f"is damaged: {error}; build the dataset again from its recordings"
-        ) from error
+        raise EpisodeError(path, f"is damaged: {error}; build the dataset again from its recordings") from error
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -104,9 +104,7 @@ def read_header(folder: Path) -> RecordingHeader:
     except FileNotFoundError:
         raise RecordingError(folder, _why_missing(folder)) from None
     except (OSError, ValueError) as error:
-        raise RecordingError(
-            folder, f"{HEADER_FILE} is unreadable ({error}); restore it or delete it"
-        ) from error
+        raise RecordingError(folder, f"{HEADER_FILE} is unreadable ({error}); restore it or delete it") from error
     version = values.get("format_version") if isinstance(values, Mapping) else None
     if version != FORMAT_VERSION:
         raise RecordingError(

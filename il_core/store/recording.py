@@ -144,9 +144,7 @@ class Recording:
     def _decoder(self, schema: Schema) -> Callable[[bytes], Any]:
         decoder = DecoderFactory().decoder_for("cdr", schema)
         if decoder is None:
-            raise RecordingError(
-                self.path, f"type {schema.name} is described by '{schema.encoding}', not ros2msg"
-            )
+            raise RecordingError(self.path, f"type {schema.name} is described by '{schema.encoding}', not ros2msg")
         return decoder
 
     def verify(self) -> None:
@@ -195,7 +193,5 @@ def relabel(path: Path | str, outcome: Outcome) -> RecordingHeader:
         sync_folder(folder)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise RecordingError(
-            folder, f"cannot write the label: {error.strerror or error}; it is unchanged"
-        ) from error
+        raise RecordingError(folder, f"cannot write the label: {error.strerror or error}; it is unchanged") from error
     return header

@@ -23,9 +23,7 @@ _QOS = {  # rmw's numbers: keep last, reliable, volatile, automatic liveliness
 }
 
 
-def index_text(
-    data_file: str, types: Mapping[str, str], counts: Mapping[str, int], span: tuple[int, int]
-) -> str:
+def index_text(data_file: str, types: Mapping[str, str], counts: Mapping[str, int], span: tuple[int, int]) -> str:
     """Text of ``metadata.yaml``.
 
     Args:

@@ -122,9 +122,7 @@ class RecordingWriter:
             raise RecordingError(self.partial, f"topic '{topic}' is announced twice")
         if type_name not in self._schemas:
             text = definition(type_name).encode()
-            self._schemas[type_name] = self._guard(
-                lambda: self._writer.register_schema(type_name, "ros2msg", text)
-            )
+            self._schemas[type_name] = self._guard(lambda: self._writer.register_schema(type_name, "ros2msg", text))
         schema = self._schemas[type_name]
         # An empty profile list is valid and leaves the player's QoS at its default.
         metadata = {"offered_qos_profiles": ""}

@@ -78,9 +78,7 @@ class PickPlaceOperator:
         """Whether the demonstration is over, well or not."""
         return self.phase is Phase.DONE
 
-    def command(
-        self, p_ee: Vector, T_base_cube: Array, T_base_bin: Array, dt: float
-    ) -> tuple[Vector, bool]:
+    def command(self, p_ee: Vector, T_base_cube: Array, T_base_bin: Array, dt: float) -> tuple[Vector, bool]:
         """Decide for one moment.
 
         Args:

@@ -23,9 +23,7 @@ class DrawSymbol:
             for k, geom in enumerate(body.geoms):
                 geom.name = geom.name or f"{body.name}_{k}"
                 friction = [PEN_FRICTION, PEN_FRICTION, 0.001, 0.0001, 0.0001]
-                spec.add_pair(
-                    geomname1=geom.name, geomname2=TABLE, friction=friction, solref=SOLREF, condim=3
-                )
+                spec.add_pair(geomname1=geom.name, geomname2=TABLE, friction=friction, solref=SOLREF, condim=3)
 
     def place(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         """Nothing to place."""

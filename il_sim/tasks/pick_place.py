@@ -42,9 +42,7 @@ class PickPlace:
             plates.append(([wall, inner + 2 * wall, height], [offset, 0.0, height]))
             plates.append(([inner, wall, height], [0.0, offset, height]))
         for size, pos in plates:
-            body.add_geom(
-                type=mujoco.mjtGeom.mjGEOM_BOX, size=size, pos=pos, rgba=[0.2, 0.35, 0.6, 1.0], solref=SOLREF
-            )
+            body.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=size, pos=pos, rgba=[0.2, 0.35, 0.6, 1.0], solref=SOLREF)
 
     def place(self, model: mujoco.MjModel, data: mujoco.MjData, rng: np.random.Generator) -> None:
         """Cube at a random place and heading."""

@@ -82,8 +82,7 @@ def _aligned(
     wanted += [pair for t in ticks for pair in zip(asked, t.action, strict=True)]
     samples = streams.decode(wanted)
     observations = [
-        assemble(t.tick_ns, {s: (stamp, samples[numbers]) for s, (stamp, numbers) in t.observed.items()})
-        for t in ticks
+        assemble(t.tick_ns, {s: (stamp, samples[numbers]) for s, (stamp, numbers) in t.observed.items()}) for t in ticks
     ]
     if task.action.label is ActionLabel.SETPOINT:
         T_des = np.array([samples[t.action[0]] for t in ticks])
@@ -143,16 +142,12 @@ def _retimed(recording: Recording, streams: RecordedStreams, task: TaskSpec, spe
     entries = streams.samples[EE_POSE]
     gap_ns = max((b[0] - a[0] for a, b in zip(entries, entries[1:], strict=False)), default=0)
     if gap_ns > task.max_age_ns(EE_POSE):
-        raise EpisodeError(
-            recording.header.name, f"hole of {gap_ns / 1e6:.0f} ms in stream 'ee_pose'; record it again"
-        )
+        raise EpisodeError(recording.header.name, f"hole of {gap_ns / 1e6:.0f} ms in stream 'ee_pose'; record it again")
     samples: dict[Numbers, EePose] = streams.decode((EE_POSE, numbers) for _, numbers in entries)
     poses = [samples[numbers].T_base_ee for _, numbers in entries]
     path = retime(poses, speed_m_s, task.rate_hz, rest_ticks=task.horizon)
     ticks = [tick_ns(entries[0][0], k, task.rate_hz) for k in range(len(path))]
     observations = [Observation(t, T, None, {}, {EE_POSE: 0}) for t, T in zip(ticks, path, strict=True)]
-    notes = {
-        "timing": f"constant path speed {speed_m_s:g} m/s, no pauses, {task.horizon} ticks of rest at the end"
-    }
+    notes = {"timing": f"constant path speed {speed_m_s:g} m/s, no pauses, {task.horizon} ticks of rest at the end"}
     T_des, gripper_des = np.array(path[1:]), np.zeros(len(path) - 1)
     return _episode(recording, task.rate_hz, 0, observations[:-1], T_des, gripper_des, notes)

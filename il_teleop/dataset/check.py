@@ -121,9 +121,7 @@ def _errors(store: EpisodeStore, i: int, episode: Episode) -> list[str]:
     for stream, limit_ns in limits_of(task).items():
         ages = [o.age_ns.get(stream) for o in episode.observations]
         if any(a is None or not 0 <= a <= limit_ns for a in ages):
-            found.append(
-                f"{where}: stream '{stream}' is missing or older than {limit_ns / 1e6:.0f} ms; build it again"
-            )
+            found.append(f"{where}: stream '{stream}' is missing or older than {limit_ns / 1e6:.0f} ms; build it again")
     for o in episode.observations:
         for camera in o.images:
             o.images[camera]  # decodes; raises EpisodeError with the reason
@@ -143,8 +141,7 @@ def _warnings(episode: Episode) -> list[str]:
     if len(steps) and steps.max() > JUMP_M:
         k = int(np.argmax(steps))
         return [
-            f"episode '{episode.name}': the action jumps {1e3 * steps[k]:.0f} mm after tick {k}; "
-            "look at its recording"
+            f"episode '{episode.name}': the action jumps {1e3 * steps[k]:.0f} mm after tick {k}; look at its recording"
         ]
     return []
 
@@ -159,9 +156,7 @@ def _numbers(episode: Episode) -> Array:
 def _constants(numbers: Array, store: EpisodeStore) -> list[str]:
     """Numbers the task uses that never change: a dead sensor, or a key nobody pressed."""
     names = ["ee x", "ee y", "ee z", "gripper", "action x", "action y", "action z", "action gripper"]
-    used = (
-        [True] * 3 + ["gripper" in store.header.task.state] + [True] * 3 + [store.header.task.action.gripper]
-    )
+    used = [True] * 3 + ["gripper" in store.header.task.state] + [True] * 3 + [store.header.task.action.gripper]
     spread = np.ptp(numbers, axis=0)
     dead = [n for n, u, s in zip(names, used, spread, strict=True) if u and s < CONSTANT]
     return [f"'{n}' is the same at every tick of every episode; check its sensor" for n in dead]

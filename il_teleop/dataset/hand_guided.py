@@ -88,9 +88,7 @@ def sample_period(p: Array, v: Array) -> tuple[float, float]:
         EpisodeError: too short, no motion, or position and velocity do not belong together.
     """
     if len(p) <= WINDOW:
-        raise EpisodeError(
-            "hand-guided drawing", f"has {len(p)} samples, need more than {WINDOW}; check the file"
-        )
+        raise EpisodeError("hand-guided drawing", f"has {len(p)} samples, need more than {WINDOW}; check the file")
     total = np.concatenate([np.zeros((1, 3)), np.cumsum((v[:-1] + v[1:]) / 2, axis=0)])
     P, V = p[WINDOW:] - p[:-WINDOW], total[WINDOW:] - total[:-WINDOW]
     shared = float((P * V).sum())
@@ -122,20 +120,14 @@ def read_drawings(mat: Path) -> list[Drawing]:
         raise EpisodeError(mat, f"is no hand-guided .mat file ({error}); copy it again") from error
     drawings = []
     for i, (p, v, f) in enumerate(raw, start=1):
-        if not (
-            p.ndim == 2 and p.shape[1] == 3 and p.shape == v.shape == f.shape and np.isfinite([p, v, f]).all()
-        ):
+        if not (p.ndim == 2 and p.shape[1] == 3 and p.shape == v.shape == f.shape and np.isfinite([p, v, f]).all()):
             shapes = f"{p.shape}, {v.shape}, {f.shape}"
-            raise EpisodeError(
-                f"{mat} drawing {i}", f"pos, vel, F must be finite (3, T), got transposed {shapes}"
-            )
+            raise EpisodeError(f"{mat} drawing {i}", f"pos, vel, F must be finite (3, T), got transposed {shapes}")
         drawings.append(Drawing(p, v, f, *sample_period(p, v)))
     periods = np.array([d.period_s for d in drawings])
     if len(periods) == 0 or np.ptp(periods) > MAX_SPREAD * periods.mean():
         rates = ", ".join(f"{1 / s:.0f}" for s in periods)
-        raise EpisodeError(
-            mat, f"drawings seem sampled at {rates or 'no'} Hz, expected one rate; check pos and vel"
-        )
+        raise EpisodeError(mat, f"drawings seem sampled at {rates or 'no'} Hz, expected one rate; check pos and vel")
     return drawings
 
 

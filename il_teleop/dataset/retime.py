@@ -45,15 +45,11 @@ def retime(poses: Sequence[Array], speed_m_s: float, rate_hz: int, rest_ticks: i
         EpisodeError: the tool did not move, or the speed is not positive.
     """
     if not speed_m_s > 0:
-        raise EpisodeError(
-            "retiming", f"speed must be positive, got {speed_m_s} m/s; 0.03 to 0.05 suits drawing"
-        )
+        raise EpisodeError("retiming", f"speed must be positive, got {speed_m_s} m/s; 0.03 to 0.05 suits drawing")
     kept = without_pauses(poses)
     s = arc_length(np.array([T[:3, 3] for T in kept]))
     if len(kept) < 2:
-        raise EpisodeError(
-            "retiming", f"the tool moved less than {1e3 * STEP_M:g} mm; record the motion again"
-        )
+        raise EpisodeError("retiming", f"the tool moved less than {1e3 * STEP_M:g} mm; record the motion again")
     ticks = np.arange(0.0, s[-1], speed_m_s / rate_hz)
     out = []
     for at in ticks:

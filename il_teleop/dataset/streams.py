@@ -41,9 +41,7 @@ class RecordedStreams:
         self._read_stamps()
         for stream in (*self._topic_of.values(), *(s for s, _ in self._pictures.values())):
             if not self.samples.get(stream):
-                raise EpisodeError(
-                    recording.header.name, f"stream '{stream}' has no samples; check its publisher"
-                )
+                raise EpisodeError(recording.header.name, f"stream '{stream}' has no samples; check its publisher")
 
     def _plan(self, setup: Setup) -> tuple[dict[str, str], dict[str, tuple[str, bool]]]:
         """Stream per topic, and (stream, is depth) per picture topic.

@@ -106,9 +106,7 @@ def usable_runs(name: str, rows: list[Tick | str], rate_hz: int) -> tuple[list[l
     pieces = [(is_tick, list(group)) for is_tick, group in groupby(rows, lambda row: isinstance(row, Tick))]
     runs = [[row for row in group if isinstance(row, Tick)] for is_tick, group in pieces if is_tick]
     if not runs:
-        raise EpisodeError(
-            name, f"no usable tick: {rows[0] if rows else 'its streams do not overlap in time'}"
-        )
+        raise EpisodeError(name, f"no usable tick: {rows[0] if rows else 'its streams do not overlap in time'}")
     holes = []
     for i, (is_tick, group) in enumerate(pieces):
         if is_tick:

@@ -87,8 +87,7 @@ class JoyDevice:
         needed = max(self._layout.linear_axes)
         if len(axes) <= needed:
             raise DeviceError(
-                f"Joy message has {len(axes)} axes, config/teleop/joy.yaml needs axis {needed}; "
-                "adapt linear_axes"
+                f"Joy message has {len(axes)} axes, config/teleop/joy.yaml needs axis {needed}; adapt linear_axes"
             )
         before = self._buttons
         for button, event in self._layout.events.items():

@@ -93,9 +93,7 @@ class RecorderNode(Node):
             event_callbacks=events,
         )
 
-    async def _on_service(
-        self, event: Event, request: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
+    async def _on_service(self, event: Event, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Answer when it is done, without holding up the messages meanwhile."""
         if event is Event.START and self._silent() is not None:
             await self._until(lambda: self._silent() is None, self._config.start_timeout_s)

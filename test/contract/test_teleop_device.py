@@ -23,9 +23,7 @@ CONFIG = load_yaml(config_dir() / "teleop" / "retarget.yaml", RetargetConfig)
 class Rig:
     """A device with the hand that moves it."""
 
-    def __init__(
-        self, source: object, hold: Callable[[bool, int], None], push: Callable[[int], None]
-    ) -> None:
+    def __init__(self, source: object, hold: Callable[[bool, int], None], push: Callable[[int], None]) -> None:
         self.retargeted = RetargetedDevice(source, CONFIG)  # type: ignore[arg-type]
         self.device: TeleopDevice = self.retargeted
         self.hold, self.push = hold, push

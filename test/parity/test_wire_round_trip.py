@@ -160,9 +160,7 @@ def test_our_encoder_writes_the_bytes_rclpy_writes():
     msg.point.x, msg.point.y, msg.point.z = 0.1, -2.0, 3e-9
     stamp = {"sec": T0 // 10**9, "nanosec": T0 % 10**9}
     point = {"x": 0.1, "y": -2.0, "z": 3e-9}
-    ours = encoder("geometry_msgs/msg/PointStamped")(
-        {"header": {"stamp": stamp, "frame_id": "base"}, "point": point}
-    )
+    ours = encoder("geometry_msgs/msg/PointStamped")({"header": {"stamp": stamp, "frame_id": "base"}, "point": point})
     again = deserialize_message(ours, PointStamped)
     assert again == msg
     pose_again = wire.ee_pose_from_point(again, np.diag([1.0, -1.0, -1.0]))

@@ -46,9 +46,7 @@ def start(*parameters):
     arguments = [a for p in parameters for a in ("-p", p)]
     command = [sys.executable, "-c", NODE, *(["--ros-args", *arguments] if arguments else [])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def read_until(process, word):

@@ -71,9 +71,7 @@ class Sensors:
 
     def _slow(self) -> None:
         for frame, messages, publishers in self.cameras:
-            for publisher, msg in zip(
-                publishers, messages.fill(replace(frame, stamp_ns=self._now_ns())), strict=True
-            ):
+            for publisher, msg in zip(publishers, messages.fill(replace(frame, stamp_ns=self._now_ns())), strict=True):
                 publisher.publish(msg)
 
 
@@ -85,9 +83,7 @@ class Rig:
         self.processes: list[subprocess.Popen[str]] = []
         self.chunks: list[tuple[int, Any]] = []
         self._lock = threading.Lock()
-        session.node.create_subscription(
-            MultiDOFJointTrajectory, topics.POSE_CHUNK, self._on_chunk, qos.COMMAND
-        )
+        session.node.create_subscription(MultiDOFJointTrajectory, topics.POSE_CHUNK, self._on_chunk, qos.COMMAND)
 
     def _on_chunk(self, msg: MultiDOFJointTrajectory) -> None:
         with self._lock:
@@ -162,9 +158,7 @@ def test_a_topic_that_never_comes_is_named_and_planning_refused(rig: Rig) -> Non
 
 
 def test_a_node_without_a_checkpoint_is_refused() -> None:
-    with pytest.raises(
-        ConfigError, match="parameter 'checkpoint' is empty; name the folder `il train` wrote"
-    ):
+    with pytest.raises(ConfigError, match="parameter 'checkpoint' is empty; name the folder `il train` wrote"):
         PolicyParams()
 
 

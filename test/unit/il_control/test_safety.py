@@ -20,7 +20,9 @@ BIAS = np.array([0.0, -20.0, 1.0, 15.0, 0.5, 1.0, 0.1])
 Z = np.zeros(7)
 ANY = st.floats(allow_nan=True, allow_infinity=True, width=64)
 TORQUES = st.lists(ANY, min_size=0, max_size=9).map(np.array)
-STATES = st.tuples(st.lists(st.floats(-4, 4), min_size=7, max_size=7), st.lists(st.floats(-20, 20), min_size=7, max_size=7))
+STATES = st.tuples(
+    st.lists(st.floats(-4, 4), min_size=7, max_size=7), st.lists(st.floats(-20, 20), min_size=7, max_size=7)
+)
 
 
 @pytest.fixture

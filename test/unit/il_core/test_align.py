@@ -63,9 +63,7 @@ def test_a_sample_beyond_its_age_limit_is_refused_with_its_age(aligner, tiny_set
     aligner.push_arm(arm(T0 + 150 * MS))
     aligner.push_ee_pose(ee(T0 + 150 * MS))
     aligner.observe(T0 + 150 * MS)
-    with pytest.raises(
-        StaleStreamError, match="'camera/eye': newest sample is 151 ms old, limit 150 ms"
-    ) as caught:
+    with pytest.raises(StaleStreamError, match="'camera/eye': newest sample is 151 ms old, limit 150 ms") as caught:
         aligner.observe(T0 + 151 * MS)
     assert (caught.value.stream, caught.value.age_ns) == ("camera/eye", 151 * MS)
 

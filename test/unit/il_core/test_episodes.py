@@ -97,9 +97,7 @@ def test_the_same_episodes_give_the_same_bytes(store, tmp_path, tiny_setup):
 
 
 def test_a_dataset_of_another_robot_is_refused(store):
-    with pytest.raises(
-        SpecMismatchError, match="robot 'tiny', task 'tiny_pick'.* was made for spec .*build it again"
-    ):
+    with pytest.raises(SpecMismatchError, match="robot 'tiny', task 'tiny_pick'.* was made for spec .*build it again"):
         EpisodeStore.open(store.path, "f" * 64)
 
 
@@ -127,9 +125,7 @@ def test_a_damaged_header_is_refused(store, text, problem):
 
 def test_a_missing_or_truncated_episode_is_refused(store):
     store.file(1).write_bytes(store.file(1).read_bytes()[:-9])
-    with pytest.raises(
-        EpisodeError, match="two.parquet: has .* bytes, .* were written; copy the dataset again"
-    ):
+    with pytest.raises(EpisodeError, match="two.parquet: has .* bytes, .* were written; copy the dataset again"):
         EpisodeStore.open(store.path)
     store.file(1).unlink()
     with pytest.raises(EpisodeError, match="two.parquet: is missing"):
@@ -168,9 +164,7 @@ def test_ticks_with_different_streams_are_refused(store, tiny_setup, rng):
     episode = make_episode(tiny_setup, rng, "odd")
     blind = replace(episode.observations[2], images={})
     with pytest.raises(EpisodeError, match="has other streams, cameras or calibration"):
-        store.add(
-            replace(episode, observations=(*episode.observations[:2], blind, *episode.observations[3:]))
-        )
+        store.add(replace(episode, observations=(*episode.observations[:2], blind, *episode.observations[3:])))
 
 
 def test_a_full_disk_leaves_earlier_episodes_whole(store, tiny_setup, rng):
@@ -184,9 +178,7 @@ def test_a_full_disk_leaves_earlier_episodes_whole(store, tiny_setup, rng):
         try:
             store.add(big)
         except EpisodeError as error:
-            os._exit(
-                7 if "free space" in str(error) and "2 episodes written before are whole" in str(error) else 8
-            )
+            os._exit(7 if "free space" in str(error) and "2 episodes written before are whole" in str(error) else 8)
         os._exit(9)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
     assert (store.path / DATASET_FILE).read_bytes() == before

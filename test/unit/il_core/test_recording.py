@@ -84,10 +84,7 @@ def test_images_come_out_as_the_bytes_that_went_in(tmp_path):
 
 def test_raw_messages_decode_to_the_same_as_decoded_ones(tmp_path):
     recording = Recording.open(write(tmp_path, 50))
-    raw = [
-        (topic, recording.decode(topic, data), log, stamp)
-        for topic, data, log, stamp in recording.raw_messages()
-    ]
+    raw = [(topic, recording.decode(topic, data), log, stamp) for topic, data, log, stamp in recording.raw_messages()]
     assert raw == list(recording.messages())
 
 
@@ -111,10 +108,7 @@ def test_index_is_what_ros2_bag_expects(tmp_path):
     topics = {t["topic_metadata"]["name"]: t for t in info["topics_with_message_count"]}
     assert topics["/joint_states"]["message_count"] == 400
     assert topics["/joint_states"]["topic_metadata"]["type"] == "sensor_msgs/msg/JointState"
-    assert (
-        yaml.safe_load(topics["/joint_states"]["topic_metadata"]["offered_qos_profiles"])[0]["reliability"]
-        == 1
-    )
+    assert yaml.safe_load(topics["/joint_states"]["topic_metadata"]["offered_qos_profiles"])[0]["reliability"] == 1
     assert info["duration"]["nanoseconds"] == 399 * 1_000_000
 
 
@@ -130,9 +124,7 @@ def test_every_truncation_is_refused(tmp_path, rng):
     whole = data.read_bytes()
     for size in [0, 1, 8, len(whole) - 1, *rng.integers(2, len(whole), 200)]:
         data.write_bytes(whole[: int(size)])
-        with pytest.raises(
-            RecordingError, match=rf"has {size} bytes, {len(whole)} were written.*record it again"
-        ):
+        with pytest.raises(RecordingError, match=rf"has {size} bytes, {len(whole)} were written.*record it again"):
             Recording.open(path)
 
 

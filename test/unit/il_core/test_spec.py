@@ -25,9 +25,7 @@ def test_every_field_of_the_task_changes_the_digest(tiny_setup):
         "max_age_ms": {"arm": 51.0}, "objects": load_setup("pick_place").task.objects, "press_m": 0.1,
     }  # fmt: skip
     assert set(changes) == {f.name for f in fields(tiny_setup.task)}
-    seen = {
-        digest(tiny_setup.robot, replace(tiny_setup.task, **{k: v}), "<robot/>") for k, v in changes.items()
-    }
+    seen = {digest(tiny_setup.robot, replace(tiny_setup.task, **{k: v}), "<robot/>") for k, v in changes.items()}
     assert len(seen | {tiny_setup.digest}) == len(changes) + 1
 
 

@@ -88,9 +88,7 @@ def test_a_plan_turns_along_the_geodesic():
     assert np.allclose(half, pose([0.5, 0, 0], matrix_from_rotvec([0, 0, 0.5])))
 
 
-@pytest.mark.parametrize(
-    ("t", "text"), [(T0 - 1, "0.0 ms before it starts"), (T0 + 3 * DT, "100.0 ms after it ends")]
-)
+@pytest.mark.parametrize(("t", "text"), [(T0 - 1, "0.0 ms before it starts"), (T0 + 3 * DT, "100.0 ms after it ends")])
 def test_a_plan_is_not_extrapolated(t, text):
     with pytest.raises(PlanRangeError, match=f"plan sampled {text}; the caller must hold"):
         joint_chunk().at(t)

@@ -41,14 +41,10 @@ def reason(tmp_path, setup, recording, options=KEEP_ALL):
     return str(caught.value)
 
 
-def test_the_action_is_the_last_target_in_the_tick_that_follows(
-    tmp_path, tiny_setup, demo_events, write_recording
-):
+def test_the_action_is_the_last_target_in_the_tick_that_follows(tmp_path, tiny_setup, demo_events, write_recording):
     episode = only(tmp_path, tiny_setup, write_recording(tiny_setup, demo_events))
     poses = sorted((e[2], e[3]["pose"]["position"]["x"]) for e in demo_events if e[0] == topics.TARGET_POSE)
-    openings = sorted(
-        (e[2], e[3]["position"][0] / 0.04) for e in demo_events if e[0] == topics.TARGET_GRIPPER
-    )
+    openings = sorted((e[2], e[3]["position"][0] / 0.04) for e in demo_events if e[0] == topics.TARGET_GRIPPER)
     t0 = episode.observations[0].tick_ns
     for k, (T, opening) in enumerate(zip(episode.T_base_ee_des, episode.gripper_des, strict=True)):
         window = (tick_ns(t0, k, 10), tick_ns(t0, k + 1, 10))
@@ -103,9 +99,7 @@ def test_a_long_hole_rejects_the_recording(tmp_path, tiny_setup, rng, make_event
 def test_a_stream_that_dies_a_moment_before_the_end_shortens_the_episode(
     tmp_path, tiny_setup, demo_events, write_recording
 ):
-    episode = only(
-        tmp_path, tiny_setup, write_recording(tiny_setup, without(demo_events, topics.EE_POSE, 1500, 9999))
-    )
+    episode = only(tmp_path, tiny_setup, write_recording(tiny_setup, without(demo_events, topics.EE_POSE, 1500, 9999)))
     assert len(episode.observations) == 16
 
 
@@ -126,9 +120,7 @@ def test_a_topic_that_was_never_recorded_is_named(tmp_path, tiny_setup, demo_eve
 
 
 def test_order_of_arrival_plays_no_part(tmp_path, tiny_setup, demo_events, write_recording):
-    by_stamp = [
-        (topic, stamp, stamp, msg) for topic, _, stamp, msg in sorted(demo_events, key=lambda e: e[2])
-    ]
+    by_stamp = [(topic, stamp, stamp, msg) for topic, _, stamp, msg in sorted(demo_events, key=lambda e: e[2])]
     for name, events in (("late", demo_events), ("punctual", by_stamp)):
         recording = write_recording(tiny_setup, events, name=name)
         build([recording.rename(recording.with_name(name))], tiny_setup, tmp_path / name, KEEP_ALL)
@@ -136,9 +128,7 @@ def test_order_of_arrival_plays_no_part(tmp_path, tiny_setup, demo_events, write
     assert late.file_sha256 == punctual.file_sha256
 
 
-def test_a_recording_of_another_robot_stops_the_build(
-    tmp_path, tiny_setup, make_setup, demo_events, write_recording
-):
+def test_a_recording_of_another_robot_stops_the_build(tmp_path, tiny_setup, make_setup, demo_events, write_recording):
     recording = write_recording(make_setup(rate_hz=20), demo_events)
     with pytest.raises(
         SpecMismatchError, match="recording .*demo_1 .robot 'tiny'.* was made for spec .* record it again"

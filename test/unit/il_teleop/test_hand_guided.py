@@ -163,9 +163,7 @@ def test_tremor_at_rest_adds_no_length(rng):
     assert len(without_pauses(poses_along(np.concatenate([[0.0, 0.05], trembling])))) <= 4
 
 
-@pytest.mark.parametrize(
-    ("speed", "problem"), [(0.0, "speed must be positive"), (0.04, "moved less than 1 mm")]
-)
+@pytest.mark.parametrize(("speed", "problem"), [(0.0, "speed must be positive"), (0.04, "moved less than 1 mm")])
 def test_retiming_refuses_no_speed_and_no_motion(speed, problem):
     with pytest.raises(EpisodeError, match=problem):
         retime(poses_along([0.0, 0.0]), speed, rate_hz=10, rest_ticks=1)
