@@ -13,12 +13,13 @@ from il_control.laws.joint_impedance import joint_impedance
 from il_control.model import ArmModel
 from il_control.safety import Reason, SafetyGate
 from il_control.shaper import JointShaper, PoseShaper, VectorShaper
-from il_control.tracker import Mode, PlanTracker, Wish
+from il_control.tracker import MAX_AHEAD_NS, Mode, PlanTracker, Wish
 from il_core.config import Setup
 from il_core.spec import RobotSpec
 from il_core.types import ActionChunk, ArmCommand, ArmState, Setpoint, Vector
 
 DAMPING_PERIOD = 10  # cycles between two evaluations of the task inertia: it changes slowly
+ELBOW_SPEED_RAD_S = 0.2  # at which the null-space posture creeps home while a source drives
 TAU_POSTURE_MAX_NM = 5.0  # the elbow's spring is a preference, never a force to reckon with
 JUMP_RAD = 0.02  # beyond what the speed limit allows: encoder noise and timing stay below
 CLOCK_JUMP_NS = 1_000_000_000  # 1 s separates a late cycle from a clock that was set
@@ -66,17 +67,20 @@ class ControlCycle:
         self._joints = JointShaper(tau, v_max, a_rad)
         self._k_p = np.array(config.joint_stiffness_nm_rad)
         self._k_d = np.array(config.joint_damping_nms_rad)
-        self._q_home = np.array(robot.q_home_rad)
+        self._q_home = self._q_posture = np.array(robot.q_home_rad)
+        self._q_min = np.array(robot.q_min_rad) + config.limit_margin_rad
+        self._q_max = np.array(robot.q_max_rad) - config.limit_margin_rad
         self._v_jump = np.array(robot.v_max_rad_s)
         self._tracker = PlanTracker(int(config.max_plan_age_ms * 1e6))
         self._arbiter = Arbiter()
         self._gate = SafetyGate(robot, config)
         self._command: ArmCommand | None = None
         self._last: tuple[ArmState, int] | None = None
+        self._since_ns: int | None = None
         self._held: Wish | None = None
         self._gripper = 1.0
         self._task_k_d = np.zeros(6)
-        self._cycles = 0
+        self._damping_age = 0
 
     def offer_chunk(self, chunk: ActionChunk) -> bool:
         """Take a plan if it is fresher than those so far, and of this arm's size; say whether."""
@@ -85,20 +89,26 @@ class ControlCycle:
         return self._tracker.offer(chunk)
 
     def offer_command(self, command: ArmCommand) -> bool:
-        """Take a teleoperated target if it is newer than the last; say whether."""
+        """Take a teleoperated target if it is newer than the last, and than the last hold; say whether."""
         if self._command is not None and command.stamp_ns <= self._command.stamp_ns:
+            return False
+        if self._since_ns is not None and command.stamp_ns < self._since_ns:
             return False
         self._command = command
         return True
 
     def hold(self) -> None:
-        """Forget plans and targets, and hold where the arm is at the next cycle."""
-        self._tracker.reset()
+        """Forget plans and targets, refuse those made before now, and hold where the arm then is."""
+        self._forget(None if self._last is None else self._last[1])
+
+    def _forget(self, since_ns: int | None) -> None:
+        self._tracker.reset(since_ns)
+        self._since_ns = since_ns
         self._command = None
         self._held = None
 
     def rest(self, state: ArmState) -> Setpoint:
-        """Last command before the controller leaves: gravity compensation and damping, nothing else."""
+        """Answer of a controller that is leaving: gravity compensation and damping, nothing else."""
         self._model.update(state.q, state.v)
         tau = self._model.gravity - self._k_d * state.v
         return self._gate.setpoint(state, tau, self._gripper, self._model.bias, set())
@@ -115,11 +125,13 @@ class ControlCycle:
         model = self._model
         model.update(state.q, state.v)
         if self._held is None:
-            self._held = self._reference(state)
+            self._held = self._reference()
         source, wish = self._choose(now_ns, self._held, reasons)
         if wish.gripper_des is not None:
             self._gripper = wish.gripper_des
-        tau = self._torque(state, wish)
+        if source is not Source.HOLD:
+            self._creep_home()
+        tau = self._torque(state, wish, reasons)
         setpoint = self._gate.setpoint(state, tau, self._gripper, model.bias, reasons)
         is_joint = wish.q_des is not None
         return CycleReport(
@@ -136,31 +148,33 @@ class ControlCycle:
         """Notice stale states, and jumps of the clock or of the measured posture."""
         if abs(now_ns - state.stamp_ns) > self.config.max_state_age_ms * 1e6:
             reasons.add(Reason.STALE_STATE)
-        if self._last is not None:
+        if self._last is None:
+            self._gripper = min(1.0, max(0.0, state.gripper))
+        else:
             before, before_ns = self._last
             if not 0 <= now_ns - before_ns <= CLOCK_JUMP_NS:
                 reasons.add(Reason.CLOCK_JUMP)
-                self.hold()
+                self._forget(now_ns)
             elapsed_s = max(self.config.dt, (state.stamp_ns - before.stamp_ns) * 1e-9)
             allowed = 1.5 * self._v_jump * min(elapsed_s, 1.0) + JUMP_RAD
             if (np.abs(state.q - before.q) > allowed).any():
                 reasons.add(Reason.STATE_JUMP)
-                self.hold()
+                self._forget(now_ns)
         self._last = (state, now_ns)
 
-    def _reference(self, state: ArmState) -> Wish:
-        """Start holding, by the Cartesian law, exactly where the arm is."""
+    def _reference(self) -> Wish:
+        """Start holding, by the Cartesian law, exactly where the arm is, its elbow included."""
         T = self._model.T_base_ee.copy()
-        self._pose.reset(T)
-        if self._cycles == 0:
-            self._gripper = min(1.0, max(0.0, state.gripper))
+        self._start_cartesian()
         return Wish(None, T, np.zeros(6), None)
 
     def _choose(self, now_ns: int, held: Wish, reasons: set[Reason]) -> tuple[Source, Wish]:
         """Who drives, and what is wished for; changes of law start from the measured state."""
         max_age_ns = self.config.max_command_age_ms * 1e6
+        if self._command is not None and self._command.stamp_ns > now_ns + MAX_AHEAD_NS:
+            self._command = None  # from the future: kept, it would pass for newer than every honest one
         command, before = self._command, self._arbiter.source
-        has_teleop = command is not None and abs(now_ns - command.stamp_ns) <= max_age_ns
+        has_teleop = command is not None and now_ns - command.stamp_ns <= max_age_ns
         plan = self._tracker.wish(now_ns)
         source = self._arbiter.choose(has_teleop=has_teleop, has_plan=plan is not None)
         if source is Source.HOLD and before is Source.TELEOP:
@@ -182,22 +196,37 @@ class ControlCycle:
         if now.q_des is not None and before.q_des is None:
             self._joints.reset(self._model.q)
         elif now.T_base_ee_des is not None and before.T_base_ee_des is None:
-            self._pose.reset(self._model.T_base_ee)
+            self._start_cartesian()
 
-    def _torque(self, state: ArmState, wish: Wish) -> Vector:
+    def _start_cartesian(self) -> None:
+        """Let nothing pull at first: target and elbow posture are where the arm is."""
+        self._pose.reset(self._model.T_base_ee)
+        self._q_posture = self._model.q
+        self._damping_age = 0
+
+    def _creep_home(self) -> None:
+        """Move the null-space posture towards home so slowly that the elbow never swings."""
+        step = ELBOW_SPEED_RAD_S * self.config.dt
+        way = self._q_home - self._q_posture
+        self._q_posture = self._q_posture + np.minimum(np.maximum(way, -step), step)
+
+    def _torque(self, state: ArmState, wish: Wish, reasons: set[Reason]) -> Vector:
         """Torque of the law the wish is for, before the gate."""
         dt, model = self.config.dt, self._model
-        self._cycles += 1
         if wish.q_des is not None:
-            self._joints.step(wish.q_des, wish.rate_des, dt)
+            q_des = np.minimum(np.maximum(wish.q_des, self._q_min), self._q_max)
+            if (q_des != wish.q_des).any():
+                reasons.add(Reason.TARGET_LIMIT)
+            self._joints.step(q_des, wish.rate_des, dt)
             target = (self._joints.q, self._joints.v)
             return joint_impedance(state.q, state.v, *target, self._k_p, self._k_d, model.bias)
         T_des = self._pose.T if wish.T_base_ee_des is None else wish.T_base_ee_des
         self._pose.step(T_des, wish.rate_des, dt)
-        if self._cycles % DAMPING_PERIOD == 1:
+        if self._damping_age % DAMPING_PERIOD == 0:
             mass = model.mass_matrix()
             self._task_k_d = task_damping(model.J_ee_aligned, mass, self._gains.k_p, self._gains.zeta)
-        posture = self._gains.k_p_null * (self._q_home - state.q)
+        self._damping_age += 1
+        posture = self._gains.k_p_null * (self._q_posture - state.q)
         posture = np.minimum(np.maximum(posture, -TAU_POSTURE_MAX_NM), TAU_POSTURE_MAX_NM)
         posture -= self._gains.k_d_null * state.v
         error = pose_error(model.T_base_ee, self._pose.T)

@@ -17,6 +17,7 @@ class Reason(str, Enum):
 
     NON_FINITE = "non-finite or wrongly sized torque: gravity compensation and damping instead"
     POSITION_LIMIT = "joint near its position limit: pushed back"
+    TARGET_LIMIT = "joint target beyond the position limits: taken to the limit"
     VELOCITY_LIMIT = "joint above its speed limit: braked"
     TORQUE_LIMIT = "torque clipped to the joint's limit"
     TORQUE_RATE = "torque change clipped to the joint's limit"

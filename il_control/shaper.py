@@ -106,14 +106,17 @@ class JointShaper:
         error = q_des - self.q
         distance = np.abs(error)
         speed = np.minimum(self._rate_1_s * distance, np.sqrt(2.0 * self._a_max * distance))
+        v_des = np.clip(v_des, -self._v_max, self._v_max)
         wanted = np.clip(v_des + np.sign(error) * speed, -self._v_max, self._v_max)
         self.v = self.v + np.clip(wanted - self.v, -self._a_max * dt, self._a_max * dt)
         self.q = self.q + self.v * dt
 
 
 def _shortened(x: list[float], limit: float) -> list[float]:
-    """A vector of at most the length ``limit``, its direction kept."""
+    """A vector of at most the length ``limit``, its direction kept; zero if it has no finite length."""
     norm = math.hypot(*x)
+    if not norm < math.inf:  # absurd input must not leave a NaN behind that stays for good
+        return [0.0] * len(x)
     return x if norm <= limit else [a * (limit / norm) for a in x]
 
 

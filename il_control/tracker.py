@@ -10,6 +10,8 @@ import numpy as np
 from il_core.geometry import rotvec_from_matrix
 from il_core.types import ActionChunk, Vector
 
+MAX_AHEAD_NS = 100_000_000  # 100 ms: more than clocks of one network differ by, less than any plan is long
+
 
 class Mode(str, Enum):
     """What the plan in hand says about this instant."""
@@ -60,11 +62,18 @@ class PlanTracker:
         self._max_obs_age_ns = max_obs_age_ns
         self.reset()
 
-    def reset(self) -> None:
-        """Forget all plans; call it between episodes and after a clock jump."""
+    def reset(self, since_ns: int | None = None) -> None:
+        """Forget all plans; call it between episodes and after a clock jump.
+
+        Args:
+            since_ns: Plans on observations before this instant stay refused: inference that was
+                under way when the world was reset knows nothing of the new one [ns].
+        """
         self._plan: ActionChunk | None = None
         self._next: ActionChunk | None = None
-        self._newest_obs_ns: int | None = None
+        self._floor_ns = None if since_ns is None else since_ns - 1
+        self._newest_obs_ns = self._floor_ns
+        self._is_ahead = False
         self._began_ns = self._segment_end_ns = 0
         self._rate: Vector = np.zeros(0)
 
@@ -78,17 +87,24 @@ class PlanTracker:
 
     def mode(self, now_ns: int) -> Mode:
         """Say what the plan in force at ``now_ns`` is good for, promoting the next one when due."""
+        if self._next is not None and self._next.obs_ns > now_ns + MAX_AHEAD_NS:
+            self._drop_next()
         if self._next is not None and now_ns >= self._next.start_ns:
             self._plan, self._next, self._began_ns = self._next, None, now_ns
-            self._segment_end_ns = now_ns
+            self._segment_end_ns, self._is_ahead = now_ns, False
         plan = self._plan
         if plan is None:
-            return Mode.WAITING
+            return Mode.AHEAD if self._is_ahead else Mode.WAITING
         if now_ns < plan.obs_ns:
             return Mode.AHEAD
         if self._began_ns - plan.obs_ns > self._max_obs_age_ns:
             return Mode.STALE
         return Mode.FINISHED if now_ns > plan.end_ns else Mode.TRACKING
+
+    def _drop_next(self) -> None:
+        """Forget a plan from the future: kept, it would pass for fresher than every honest one."""
+        self._next, self._is_ahead = None, True
+        self._newest_obs_ns = self._plan.obs_ns if self._plan is not None else self._floor_ns
 
     def wish(self, now_ns: int) -> Wish | None:
         """What the plan asks for at ``now_ns``; None unless it is being tracked."""

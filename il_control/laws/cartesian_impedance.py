@@ -10,6 +10,7 @@ from scipy.linalg.lapack import dposv
 from il_core.geometry import rotvec_from_matrix
 from il_core.types import Vector
 
+COUPLED_INERTIA_MAX = 6.0  # times the free inertia; the FR3 at home has 5 at most, singular postures 1e5
 REGULARISATION = 1e-6  # of J J^T; keeps the projection finite at singularities, 2e-4 N·m of error elsewhere
 
 
@@ -46,7 +47,14 @@ def pose_error(T_base_ee: Vector, T_base_ee_des: Vector) -> Vector:
 def task_damping(J_ee_aligned: Vector, mass_matrix: Vector, k_p: Vector, zeta: Vector) -> Vector:
     r"""Damping of each tool axis from its stiffness and the inertia felt along it.
 
-    .. math:: d_i = 2 \zeta_i \sqrt{k_i\, \lambda_i}, \qquad \lambda_i = \left[(J M^{-1} J^T)^{-1}\right]_{ii}
+    .. math:: d_i = 2 \zeta_i \sqrt{k_i\, \lambda_i}, \qquad
+              \lambda_i = \min\left([\Gamma^{-1}]_{ii},\ c / \Gamma_{ii}\right), \qquad
+              \Gamma = J M^{-1} J^T
+
+    :math:`[\Gamma^{-1}]_{ii}` is the inertia of axis i with the other axes held, :math:`1 / \Gamma_{ii}`
+    with the others free. Near a singularity the first grows without bound in every axis that has a
+    share in the lost direction, and damping for it would chatter in the axes that still move; so it
+    counts for at most :math:`c` = ``COUPLED_INERTIA_MAX`` times the second.
 
     The damping-ratio design of Albu-Schäffer et al., "Cartesian impedance control of redundant
     robots: recent results with the DLR-light-weight-arms", ICRA 2003, taken on the diagonal.
@@ -61,7 +69,9 @@ def task_damping(J_ee_aligned: Vector, mass_matrix: Vector, k_p: Vector, zeta: V
         Damping, (6,) [N·s/m, N·m·s/rad].
     """
     mobility = J_ee_aligned @ np.linalg.solve(mass_matrix, J_ee_aligned.T)
-    inertia = np.linalg.inv(mobility + REGULARISATION * np.eye(6)).diagonal()
+    mobility.flat[::7] += REGULARISATION  # the diagonal of a 6 x 6
+    held = np.linalg.inv(mobility).diagonal()
+    inertia = np.minimum(held, COUPLED_INERTIA_MAX / mobility.diagonal())
     return 2.0 * zeta * np.sqrt(k_p * inertia)
 
 
