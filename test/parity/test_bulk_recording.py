@@ -1,0 +1,42 @@
+"""Demonstrations made in one process: the same seed, the same recording; and they make a dataset."""
+
+import pytest
+
+from il_core import topics
+from il_core.config import load_setup
+from il_core.errors import ConfigError
+from il_core.store.recording import Recording
+from il_core.types import Outcome
+
+pytestmark = pytest.mark.ros
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_same_seed_gives_the_same_recording_and_it_builds_a_dataset(tmp_path):
+    from il_cli.ros.bulk import record_in_process
+    from il_teleop.dataset import build
+
+    setup = load_setup("pick_place")
+    first, second = (record_in_process(setup, tmp_path / name, range(3, 4))[0] for name in ("a", "b"))
+    assert files(first) == files(second)
+
+    recording = Recording.open(first)
+    assert recording.header.outcome is Outcome.SUCCESS
+    counts = {name: topic.received for name, topic in recording.header.topics.items()}
+    seconds = counts[topics.JOINT_STATES] / 1000
+    assert counts[topics.EE_POSE] == pytest.approx(100 * seconds, abs=2)
+    assert counts[topics.color("front")] == pytest.approx(30 * seconds, abs=2)
+
+    report = build([first], setup, tmp_path / "dataset")
+    assert len(report.episodes) == 1
+    assert report.rejected == {}
+
+
+def test_a_task_nobody_can_show_is_refused(tmp_path):
+    from il_cli.ros.bulk import record_in_process
+
+    with pytest.raises(ConfigError, match="cannot show task 'draw_symbol', only pick_place"):
+        record_in_process(load_setup("draw_symbol"), tmp_path, range(1))
