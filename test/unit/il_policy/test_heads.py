@@ -7,6 +7,7 @@ import torch
 
 from il_policy.config import DiffusionConfig, Head, NetworkConfig, NetworkKind, Prediction, TrainConfig
 from il_policy.heads import make_head
+from il_policy.heads.diffusion import DiffusionHead, signal_levels
 from il_policy.models import make_network
 
 H, D, C = 8, 2, 3
@@ -85,3 +86,27 @@ def test_diffusion_keeps_two_ways_apart_where_regression_takes_the_mean(predicti
     assert 0.25 < (drawn > 0).float().mean() < 0.75
     mean = fit(TrainConfig("l2", Head.REGRESSION, network=NETWORKS[0], norm="l2"), action, 100).mean((1, 2))
     assert mean.abs().max() < 0.15
+
+
+@pytest.mark.parametrize("prediction", list(Prediction))
+def test_a_perfect_denoiser_gives_the_clean_chunk_back(prediction: Prediction) -> None:
+    head = make_head(config(Head.DIFFUSION, prediction=prediction))
+    clean, levels = torch.rand(5, H, D) * 1.8 - 0.9, signal_levels(50)
+
+    def oracle(x: torch.Tensor, t: torch.Tensor, cond: torch.Tensor) -> torch.Tensor:
+        level = levels[t][:, None, None]
+        return clean if prediction is Prediction.SAMPLE else (x - level.sqrt() * clean) / (1 - level).sqrt()
+
+    drawn = head.sample(oracle, torch.zeros(5, C), torch.randn(5, H, D))  # type: ignore[arg-type]
+    assert torch.allclose(drawn, clean, atol=1e-4)
+
+
+def test_noise_takes_over_from_the_signal_without_changing_the_variance() -> None:
+    levels, head = signal_levels(100), DiffusionHead(DiffusionConfig(train_steps=100))
+    assert levels[0] > 0.999 and levels[-1] < 1e-5
+    assert (levels.diff() < 0).all()
+    assert levels[49].item() == pytest.approx(0.494, abs=0.005)  # cos^2 crosses one half in the middle
+    generator = torch.Generator().manual_seed(0)
+    signal, noise = (torch.randn(1000, H, D, generator=generator) for _ in range(2))
+    for t in (0, 50, 99):
+        assert head.add_noise(signal, noise, torch.full((1000,), t)).var().item() == pytest.approx(1.0, abs=0.05)
