@@ -1,7 +1,6 @@
 # Every target sets up .venv by itself first; see requirements/bootstrap.sh.
 SHELL := bash
 PY := .venv/bin/python
-SOURCES := $(wildcard il_*) benchmark launch test setup.py
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
@@ -18,19 +17,19 @@ demo: setup ## record, learn and act in the simulator; ARGS="--view" shows it
 	@.venv/bin/il demo $(ARGS)
 
 check: setup ## lint, format and types
-	@.venv/bin/ruff check $(SOURCES)
-	@.venv/bin/ruff format --check $(SOURCES)
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
 	@$(PY) -m mypy
 
 test: check ## check, then all tests that need no robot and no GPU
 	@$(PY) -m pytest -m "not hardware and not gpu" $(ARGS)
 
 format: setup ## rewrite the sources in the project's style
-	@.venv/bin/ruff check --fix $(SOURCES)
-	@.venv/bin/ruff format $(SOURCES)
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
 
 bench: setup ## measure; results in outputs/bench
-	@for file in benchmark/*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+	@for file in benchmark/*.py; do echo "== $$file"; PYTHONPATH=. $(PY) "$$file" || exit 1; done
 
 clean: ## remove .venv and everything made
 	rm -rf .venv outputs build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

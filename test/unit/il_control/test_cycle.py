@@ -72,7 +72,8 @@ def test_targets_move_smoothly_at_every_change_of_source(cycle, home, config):
 
 
 def test_changing_the_law_is_bump_free(cycle, home):
-    last = cycle.step(*at(home, 0)).setpoint.tau
+    report = cycle.step(*at(home, 0))
+    last = report.setpoint.tau
     rows = np.stack([home, home + 0.1])
     cycle.offer_chunk(ActionChunk(start_ns=T0 + 10 * MS, dt_ns=500 * MS, obs_ns=T0, q_des=rows))
     sources = set()
