@@ -25,21 +25,21 @@ def measure(law: str) -> dict[str, float]:
     """Percentiles of the time from a measured state to its checked setpoint [us]."""
     setup = load_setup("draw_symbol")
     plant, cycle = Plant(setup, seed=0), make_cycle(setup)
+    start, start_ns = plant.read(), plant.now_ns
+    T_start = cycle.step(start, start_ns).T_base_ee
+    if law == "joint":
+        rows = np.stack([start.q, start.q + 0.1])
+        cycle.offer_chunk(ActionChunk(start_ns=start_ns, dt_ns=10**10, obs_ns=start_ns, q_des=rows))
     took_ns = []
-    for k in range(WARM_UP + MEASURED):
-        state, now_ns = plant.read(), plant.now_ns()
-        if k == 1 and law == "joint":
-            rows = np.stack([state.q, state.q + 0.1])
-            cycle.offer_chunk(ActionChunk(start_ns=now_ns, dt_ns=10**10, obs_ns=now_ns, q_des=rows))
-        if k >= 1 and law == "cartesian":
+    for _ in range(WARM_UP + MEASURED):
+        plant.step()
+        state, now_ns = plant.read(), plant.now_ns
+        if law == "cartesian":
             cycle.offer_command(ArmCommand(now_ns, T_start, None))
         begin_ns = time.perf_counter_ns()
         report = cycle.step(state, now_ns)
         took_ns.append(time.perf_counter_ns() - begin_ns)
-        if k == 0:
-            T_start = report.T_base_ee
         plant.write(report.setpoint)
-        plant.step()
     us = np.array(took_ns[WARM_UP:]) / 1000
     return {f"p{p}": round(float(np.percentile(us, p)), 1) for p in (50, 99)}
 
