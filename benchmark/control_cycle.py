@@ -35,7 +35,7 @@ def measure(law: str) -> dict[str, float]:
         plant.step()
         state, now_ns = plant.read(), plant.now_ns
         if law == "cartesian":
-            cycle.offer_command(ArmCommand(now_ns, T_start, None))
+            cycle.offer_command(ArmCommand(now_ns, T_start, 1.0))
         begin_ns = time.perf_counter_ns()
         report = cycle.step(state, now_ns)
         took_ns.append(time.perf_counter_ns() - begin_ns)
