@@ -28,6 +28,9 @@ from il_core.types import ActionChunk, EePose
 from il_core.wire import ee_pose_from
 
 POLL_S = 0.01
+# A service can be called before its server has found our reply channel, and then the answer is lost:
+# wait a moment after finding it, and ask again if nothing comes.
+MATCH_S, ATTEMPTS = 0.2, 2
 MAX_PATH = 60_000  # ten minutes of tool poses at 100 Hz
 
 
@@ -137,15 +140,18 @@ class Session:
     def _call(self, kind: type, name: str, request: object, timeout_s: float) -> Any:  # noqa: ANN401
         """Call a service and wait for its answer."""
         if name not in self._clients:
-            self._clients[name] = self.node.create_client(kind, name)
+            self._clients[name] = client = self.node.create_client(kind, name)
+            self.wait(client.service_is_ready, timeout_s, f"service '{name}'")
+            time.sleep(MATCH_S)
         client = self._clients[name]
         self.wait(client.service_is_ready, timeout_s, f"service '{name}'")
         done = threading.Event()
-        future = client.call_async(request)
-        future.add_done_callback(lambda _: done.set())
-        if not done.wait(timeout_s):
-            raise GraphError(f"service '{name}' gave no answer within {timeout_s:.0f} s; its node may hang")
-        return future.result()
+        for _ in range(ATTEMPTS):
+            future = client.call_async(request)
+            future.add_done_callback(lambda _: done.set())
+            if done.wait(timeout_s / ATTEMPTS):
+                return future.result()
+        raise GraphError(f"service '{name}' gave no answer within {timeout_s:.0f} s; its node may hang")
 
     def trigger(self, name: str, timeout_s: float = 10.0) -> str:
         """Call a std_srvs/Trigger.
