@@ -133,7 +133,8 @@ def test_it_plans_in_absolute_time_while_enabled_and_holds_its_tongue_otherwise(
     rig.session.wait(lambda: len(rig.chunks) >= 3, LIMIT_S, "three chunks")
     for (_, chunk), (_, following) in zip(rig.chunks, rig.chunks[1:], strict=False):
         assert chunk.start_ns - chunk.obs_ns == chunk.dt_ns == 100_000_000
-        assert following.obs_ns - chunk.obs_ns == 800_000_000  # n_execute ticks, counted
+        # n_execute ticks, counted; whole ticks more where a busy machine made an inference late
+        assert following.obs_ns - chunk.obs_ns in range(800_000_000, 5_000_000_000, 100_000_000)
     assert all(received_ns < chunk.start_ns for received_ns, chunk in rig.chunks)
     assert rig.chunks[0][1].gripper_des is not None
     sensors.is_on = False

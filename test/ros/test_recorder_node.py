@@ -119,7 +119,9 @@ def test_discard_removes_and_a_silent_topic_is_named(nodes: Nodes, session: Sess
     with pytest.raises(GraphError, match=r"camera/front/aligned_depth.* is silent.*sim_camera"):
         session.trigger(topics.RECORDER_START, 15.0)
     nodes.stop(first)
+    heard = len(session.path)
     nodes.publisher("--silent", topics.EE_POSE, "--silence-after", "3.0")
+    session.wait(lambda: len(session.path) > heard, 20.0, "the second publisher")
     _record(session, 0.5)
     assert list(nodes.root.rglob("*.partial"))
     session.trigger(topics.RECORDER_DISCARD)
