@@ -8,7 +8,13 @@ import numpy as np
 
 from il_control.arbiter import Arbiter, Source
 from il_control.config import ControlConfig, load_control_config
-from il_control.laws.cartesian_impedance import cartesian_impedance, pose_error, task_damping
+from il_control.laws.cartesian_impedance import (
+    cartesian_impedance,
+    feed_forward,
+    pose_error,
+    task_damping,
+    task_mobility,
+)
 from il_control.laws.joint_impedance import joint_impedance
 from il_control.model import ArmModel
 from il_control.safety import Reason, SafetyGate
@@ -18,7 +24,7 @@ from il_core.config import Setup
 from il_core.spec import RobotSpec
 from il_core.types import ActionChunk, ArmCommand, ArmState, Setpoint, Vector
 
-DAMPING_PERIOD = 10  # cycles between two evaluations of the task inertia: it changes slowly
+MOBILITY_PERIOD = 10  # cycles between two evaluations of the task mobility: it changes slowly
 ELBOW_SPEED_RAD_S = 0.2  # at which the null-space posture creeps home while a source drives
 TAU_POSTURE_MAX_NM = 5.0  # the elbow's spring is a preference, never a force to reckon with
 JUMP_RAD = 0.02  # beyond what the speed limit allows: encoder noise and timing stay below
@@ -70,7 +76,7 @@ class ControlCycle:
         self._q_home = self._q_posture = np.array(robot.q_home_rad)
         self._q_min = np.array(robot.q_min_rad) + config.limit_margin_rad
         self._q_max = np.array(robot.q_max_rad) - config.limit_margin_rad
-        self._v_jump = np.array(robot.v_max_rad_s)
+        self._v_max = np.array(robot.v_max_rad_s)
         self._tracker = PlanTracker(int(config.max_plan_age_ms * 1e6))
         self._arbiter = Arbiter()
         self._gate = SafetyGate(robot, config)
@@ -79,8 +85,8 @@ class ControlCycle:
         self._since_ns: int | None = None
         self._held: Wish | None = None
         self._gripper = 1.0
-        self._task_k_d = np.zeros(6)
-        self._damping_age = 0
+        self._task_k_d, self._mobility = np.zeros(6), np.eye(6)
+        self._mobility_age = 0
 
     def offer_chunk(self, chunk: ActionChunk) -> bool:
         """Take a plan if it is fresher than those so far, and of this arm's size; say whether."""
@@ -155,12 +161,18 @@ class ControlCycle:
             if not 0 <= now_ns - before_ns <= CLOCK_JUMP_NS:
                 reasons.add(Reason.CLOCK_JUMP)
                 self._forget(now_ns)
-            elapsed_s = max(self.config.dt, (state.stamp_ns - before.stamp_ns) * 1e-9)
-            allowed = 1.5 * self._v_jump * min(elapsed_s, 1.0) + JUMP_RAD
-            if (np.abs(state.q - before.q) > allowed).any():
+            if self._has_jumped(before, state):
                 reasons.add(Reason.STATE_JUMP)
                 self._forget(now_ns)
         self._last = (state, now_ns)
+
+    def _has_jumped(self, before: ArmState, state: ArmState) -> bool:
+        """Whether a joint moved further than its speed limit allows: a reset, or an encoder at fault."""
+        way = state.q - before.q
+        if float(way @ way) <= JUMP_RAD**2:  # the usual case, decided quickly
+            return False
+        elapsed_s = max(self.config.dt, (state.stamp_ns - before.stamp_ns) * 1e-9)
+        return bool((np.abs(way) > 1.5 * self._v_max * min(elapsed_s, 1.0) + JUMP_RAD).any())
 
     def _reference(self) -> Wish:
         """Start holding, by the Cartesian law, exactly where the arm is, its elbow included."""
@@ -202,7 +214,7 @@ class ControlCycle:
         """Let nothing pull at first: target and elbow posture are where the arm is."""
         self._pose.reset(self._model.T_base_ee)
         self._q_posture = self._model.q
-        self._damping_age = 0
+        self._mobility_age = 0
 
     def _creep_home(self) -> None:
         """Move the null-space posture towards home so slowly that the elbow never swings."""
@@ -222,16 +234,25 @@ class ControlCycle:
             return joint_impedance(state.q, state.v, *target, self._k_p, self._k_d, model.bias)
         T_des = self._pose.T if wish.T_base_ee_des is None else wish.T_base_ee_des
         self._pose.step(T_des, wish.rate_des, dt)
-        if self._damping_age % DAMPING_PERIOD == 0:
-            mass = model.mass_matrix()
-            self._task_k_d = task_damping(model.J_ee_aligned, mass, self._gains.k_p, self._gains.zeta)
-        self._damping_age += 1
+        if self._mobility_age % MOBILITY_PERIOD == 0:
+            self._mobility = task_mobility(model.J_ee_aligned, model.mass_matrix())
+            self._task_k_d = task_damping(self._mobility, self._gains.k_p, self._gains.zeta)
+        self._mobility_age += 1
         posture = self._gains.k_p_null * (self._q_posture - state.q)
         posture = np.minimum(np.maximum(posture, -TAU_POSTURE_MAX_NM), TAU_POSTURE_MAX_NM)
         posture -= self._gains.k_d_null * state.v
         error = pose_error(model.T_base_ee, self._pose.T)
+        force_ff = feed_forward(self._mobility, self._pose.acceleration, self._gains)
         return cartesian_impedance(
-            state.v, error, self._pose.twist, self._task_k_d, posture, self._gains, model.J_ee_aligned, model.bias
+            state.v,
+            error,
+            self._pose.twist,
+            force_ff,
+            self._task_k_d,
+            posture,
+            self._gains,
+            model.J_ee_aligned,
+            model.bias,
         )
 
 

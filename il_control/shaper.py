@@ -25,17 +25,23 @@ def approach_speed(distance: float, rate_1_s: float, acceleration_max: float, sp
 
 
 class VectorShaper:
-    """A point that follows a wanted one with bounded speed and acceleration (Euclidean norm)."""
+    """A point that follows a wanted one with bounded speed and acceleration (Euclidean norm).
+
+    Attributes:
+        velocity: Of the point, (n,) [m/s or rad/s].
+        acceleration: Of the point, smoothed over the time constant, n numbers [m/s² or rad/s²].
+    """
 
     def __init__(self, time_constant_s: float, speed_max: float, acceleration_max: float) -> None:
         """Set the limits; call :meth:`reset` before the first :meth:`step`."""
-        self._rate_1_s = 1.0 / time_constant_s
+        self._time_constant_s = time_constant_s
         self._speed_max, self._acceleration_max = speed_max, acceleration_max
-        self.velocity = np.zeros(3)
+        self.reset(3)
 
     def reset(self, n: int) -> None:
         """Come to rest; ``n`` is the number of coordinates."""
         self.velocity = np.zeros(n)
+        self.acceleration = [0.0] * n
 
     def step(self, error: Vector, velocity_des: Vector, dt: float) -> Vector:
         """Displacement of this cycle.
@@ -52,39 +58,53 @@ class VectorShaper:
         distance = math.hypot(*e)  # plain floats: arrays of three cost more than they save
         scale = 0.0
         if distance > 0.0:
-            speed = approach_speed(distance, self._rate_1_s, self._acceleration_max, self._speed_max)
+            speed = approach_speed(distance, 1.0 / self._time_constant_s, self._acceleration_max, self._speed_max)
             scale = speed / distance
         wanted = _shortened([b + scale * a for a, b in zip(e, v_des, strict=True)], self._speed_max)
         change = [a - b for a, b in zip(wanted, v, strict=True)]
         change = _shortened(change, self._acceleration_max * dt)
         self.velocity = np.array([a + b for a, b in zip(v, change, strict=True)])
+        smooth = zip(self.acceleration, change, strict=True)
+        self.acceleration = [a + (b - dt * a) / self._time_constant_s for a, b in smooth]
         return self.velocity * dt
 
 
 class PoseShaper:
-    """A pose that follows a wanted one: position and rotation each with bounded speed and acceleration."""
+    """A pose that follows a wanted one: position and rotation each with bounded speed and acceleration.
+
+    Attributes:
+        T: The pose, (4, 4) [m].
+        twist: Its velocity, axes of base, linear first, (6,) [m/s, rad/s].
+        acceleration: Its smoothed acceleration, axes of base, linear first, (6,) [m/s², rad/s²].
+    """
 
     def __init__(self, position: VectorShaper, rotation: VectorShaper) -> None:
         """Combine a shaper of positions [m] and one of rotation vectors [rad]."""
         self._position, self._rotation = position, rotation
-        self.T = np.eye(4)
-        self.twist = np.zeros(6)
+        self.reset(np.eye(4))
 
     def reset(self, T: Vector) -> None:
         """Come to rest at a pose."""
         self.T = np.array(T)
-        self.twist = np.zeros(6)
+        self.twist, self.acceleration = np.zeros(6), np.zeros(6)
         self._position.reset(3)
         self._rotation.reset(3)
 
     def step(self, T_des: Vector, twist_des: Vector, dt: float) -> None:
-        """Move ``T`` and ``twist`` (axes of base, linear first) one cycle towards the wanted pose."""
+        """Move one cycle towards the wanted pose.
+
+        Args:
+            T_des: Wanted pose, (4, 4) [m].
+            twist_des: Velocity of the wanted pose, axes of base, linear first, (6,) [m/s, rad/s].
+            dt: Control period [s].
+        """
         self.T[:3, 3] += self._position.step(T_des[:3, 3] - self.T[:3, 3], twist_des[:3], dt)
         error = rotvec_from_matrix(T_des[:3, :3] @ self.T[:3, :3].T)
         turn = self._rotation.step(error, twist_des[3:], dt)
         if turn.any():
             self.T[:3, :3] = orthonormal(matrix_from_rotvec(turn) @ self.T[:3, :3])
         self.twist[:3], self.twist[3:] = self._position.velocity, self._rotation.velocity
+        self.acceleration = np.array(self._position.acceleration + self._rotation.acceleration)
 
 
 class JointShaper:

@@ -110,6 +110,35 @@ def test_an_older_command_never_replaces_a_newer_one(cycle):
     assert not cycle.offer_command(ArmCommand(T0 + 1, np.eye(4), 1.0))
 
 
+def test_wishes_made_before_a_hold_are_refused_and_later_ones_are_taken(cycle, home):
+    T = cycle.step(*at(home, 100)).T_base_ee
+    rows = np.stack([T, T])
+    cycle.hold()
+    assert not cycle.offer_command(ArmCommand(T0 + 99 * MS, T, 1.0))
+    late = ActionChunk(start_ns=T0 + 150 * MS, dt_ns=100 * MS, obs_ns=T0 + 99 * MS, T_base_ee_des=rows)
+    assert not cycle.offer_chunk(late)
+    fresh = ActionChunk(start_ns=T0 + 150 * MS, dt_ns=100 * MS, obs_ns=T0 + 100 * MS, T_base_ee_des=rows)
+    assert cycle.offer_chunk(fresh)
+    assert cycle.offer_command(ArmCommand(T0 + 100 * MS, T, 1.0))
+
+
+def test_a_command_from_the_future_neither_drives_nor_shuts_out_honest_ones(cycle, home):
+    T = cycle.step(*at(home, 0)).T_base_ee
+    cycle.offer_command(ArmCommand(T0 + 3_600_000 * MS, T @ pose([0.0, 0.0, 0.1]), 1.0))
+    assert cycle.step(*at(home, 1)).source is Source.HOLD
+    assert cycle.offer_command(ArmCommand(T0 + 1 * MS, T, 1.0))
+    assert cycle.step(*at(home, 2)).source is Source.TELEOP
+
+
+def test_joint_targets_beyond_the_limits_are_taken_to_the_limits(cycle, home, setup):
+    cycle.step(*at(home, 0))
+    rows = np.stack([home, home + 10.0])
+    cycle.offer_chunk(ActionChunk(start_ns=T0 + 1 * MS, dt_ns=100 * MS, obs_ns=T0, q_des=rows))
+    reports = [cycle.step(*at(home, t)) for t in range(1, 5000)]
+    assert any(Reason.TARGET_LIMIT in r.reasons for r in reports)
+    assert all(np.all(r.q_des < setup.robot.q_max_rad) for r in reports)
+
+
 def test_a_stale_state_gets_no_spring(cycle, home, model):
     T = cycle.step(*at(home, 0)).T_base_ee
     cycle.offer_command(ArmCommand(T0 + 1 * MS, T @ pose([0.0, 0.0, 0.3]), 1.0))

@@ -47,6 +47,25 @@ def test_a_moving_target_with_its_velocity_is_followed_without_lag(shaper):
     assert abs(shaper.T[0, 3] - 0.2 * DT * 1999) < 1e-3
 
 
+def test_absurd_targets_and_rates_leave_nothing_behind(shaper):
+    for T_des, twist in [(pose([1e308] * 3), np.full(6, np.inf)), (pose([-1e308, 1e308, 0]), np.full(6, -np.inf))]:
+        shaper.step(T_des, twist, DT)
+        assert np.isfinite(shaper.T).all() and np.isfinite(shaper.twist).all()
+        assert np.isfinite(shaper.acceleration).all()
+    for _ in range(2000):
+        shaper.step(np.eye(4), np.zeros(6), DT)
+    np.testing.assert_allclose(shaper.T, np.eye(4), atol=1e-4)
+
+
+def test_acceleration_is_that_of_the_moving_target(shaper):
+    for k in range(1500):
+        t = DT * k
+        T_des = pose([0.1 * np.cos(2 * t), 0.1 * np.sin(2 * t), 0.0])
+        shaper.step(T_des, np.array([-0.2 * np.sin(2 * t), 0.2 * np.cos(2 * t), 0, 0, 0, 0]), DT)
+    towards_centre = -0.4 * T_des[:3, 3] / 0.1  # v^2 / r
+    np.testing.assert_allclose(shaper.acceleration[:3], towards_centre, atol=0.05)
+
+
 def test_the_rotation_stays_a_rotation_over_a_long_run(shaper, rng):
     for _ in range(200):
         T_des = pose(np.zeros(3), matrix_from_rotvec(rng.uniform(-2, 2, 3)))

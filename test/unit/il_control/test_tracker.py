@@ -79,6 +79,31 @@ def test_a_plan_from_the_future_is_not_followed(tracker):
     assert tracker.mode(30 * MS) is Mode.AHEAD
 
 
+def test_a_plan_from_the_far_future_is_dropped_and_does_not_shut_out_honest_ones(tracker):
+    tracker.offer(plan(obs_ms=10_000, start_ms=10_020))
+    assert tracker.mode(30 * MS) is Mode.AHEAD
+    assert tracker.offer(plan(obs_ms=20, start_ms=40))
+    assert tracker.mode(40 * MS) is Mode.TRACKING
+
+
+def test_a_plan_from_the_far_future_does_not_end_the_one_in_force(tracker):
+    tracker.offer(plan(obs_ms=0, start_ms=20))
+    assert tracker.mode(20 * MS) is Mode.TRACKING
+    tracker.offer(plan(obs_ms=10_000, start_ms=10_020))
+    assert tracker.mode(30 * MS) is Mode.TRACKING
+    assert not tracker.offer(plan(obs_ms=0, start_ms=40))
+    assert tracker.offer(plan(obs_ms=20, start_ms=40))
+
+
+def test_after_a_reset_with_an_instant_only_plans_on_later_observations_are_taken(tracker):
+    tracker.reset(since_ns=100 * MS)
+    assert not tracker.offer(plan(obs_ms=99, start_ms=110))
+    tracker.offer(plan(obs_ms=10_000, start_ms=10_020))
+    tracker.mode(110 * MS)  # drops the one from the future
+    assert not tracker.offer(plan(obs_ms=99, start_ms=110))
+    assert tracker.offer(plan(obs_ms=100, start_ms=110))
+
+
 def test_after_a_reset_nothing_is_followed_and_any_plan_is_fresh(tracker):
     tracker.offer(plan(obs_ms=40, start_ms=60))
     tracker.reset()
