@@ -46,10 +46,11 @@ def main() -> None:
     """Publish until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--without", default="")
-    parser.add_argument("--silence-after", type=float, default=1e9, help="seconds until --silent stops")
-    parser.add_argument("--silent", default="")
+    parser.add_argument("--silence", default="", help="topic that stops at SIGUSR1")
     options = parser.parse_args()
-    stop = []
+    stop: list[int] = []
+    silence: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda *_: silence.append(1))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.append(1))
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -68,7 +69,7 @@ def main() -> None:
     while not stop:
         now_ns = time.time_ns()
         for name, (publisher, msg, every) in streams.items():
-            is_silent = name == options.silent and time.monotonic() - start > options.silence_after
+            is_silent = bool(silence) and name == options.silence
             if k % every == 0 and not is_silent:
                 msg.header.stamp = time_msg(now_ns)
                 publisher.publish(msg)

@@ -120,7 +120,7 @@ def test_discard_removes_and_a_silent_topic_is_named(nodes: Nodes, session: Sess
         session.trigger(topics.RECORDER_START, 15.0)
     nodes.stop(first)
     heard = len(session.path)
-    nodes.publisher("--silent", topics.EE_POSE, "--silence-after", "3.0")
+    second = nodes.publisher("--silence", topics.EE_POSE)
     session.wait(lambda: len(session.path) > heard, 20.0, "the second publisher")
     _record(session, 0.5)
     assert list(nodes.root.rglob("*.partial"))
@@ -130,6 +130,7 @@ def test_discard_removes_and_a_silent_topic_is_named(nodes: Nodes, session: Sess
         session.trigger(topics.RECORDER_KEEP)
 
     session.trigger(topics.RECORDER_START)
+    second.send_signal(signal.SIGUSR1)
     session.wait(lambda: session.diagnostics["recorder"]["state"] == "fault", 10.0, "fault")
     assert "topic 'control/ee_pose' is silent" in session.diagnostics["recorder"]["message"]
     assert list_recordings(nodes.root) == []

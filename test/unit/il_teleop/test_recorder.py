@@ -275,7 +275,7 @@ def test_a_full_disk_leads_to_fault_and_earlier_recordings_stay_whole(tmp_path):
         feed(session, clock, 3000)  # more than one chunk
         while session.status.state is not State.FAULT:
             session.poll()
-        while list(tmp_path.rglob("*.partial")):
+        while list(tmp_path.glob("*/*.partial")):
             session.poll()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
