@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
@@ -20,20 +20,21 @@ from il_control.cycle import CycleReport, make_cycle
 from il_control.model import ArmModel
 from il_control.report import CycleStatistics
 from il_control.ros.telemetry import Telemetry
+from il_control.ros.warm_up import warm_up
 from il_core import topics, wire
 from il_core.clock import SteadyClock
-from il_core.config import Setup, load_setup
+from il_core.config import load_setup
 from il_core.errors import IlError
 from il_core.ros import qos
 from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Diagnostics, Level
-from il_core.ros.node import CONTROL_PRIORITY, run
+from il_core.ros.node import CONTROL_PRIORITY, run, spin
 from il_core.ros.params import declare
 from il_core.types import ArmState
 
-WARM_UP_CYCLES = 200  # the first calls fill caches and are ten times slower
 DIAGNOSTICS_S = 0.5
 STATE_SILENCE_NS = 200_000_000  # without joint states for so long the operator is told
+LEAVING_NS = 300_000_000  # the joint damping brings the arm to rest in this time
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class ControllerNode(Node):
         self._last: tuple[ArmState, CycleReport] | None = None
         self._heard_ns = self._steady_ns()
         self._teleop_gripper = 1.0
-        self._refused: dict[str, int] = {}
+        self._refused, self._ignored = Counter[str](), Counter[str]()
+        self._is_leaving = False
         warm_up(setup)
         self._telemetry = Telemetry(self, self._joints, ArmModel(setup))
         self._diagnostics = Diagnostics(self, "controller")
@@ -69,16 +71,17 @@ class ControllerNode(Node):
         self._subscribe(JointTrajectory, topics.JOINT_CHUNK, self._on_joint_chunk, qos.COMMAND)
         self._subscribe(MultiDOFJointTrajectory, topics.POSE_CHUNK, self._on_pose_chunk, qos.COMMAND)
         self.create_service(Trigger, topics.CONTROLLER_HOLD, self._on_hold)
-        self.create_timer(DIAGNOSTICS_S, self._on_diagnostics)
+        # On the steady clock: a paused simulation must not silence the watchdog.
+        self.create_timer(DIAGNOSTICS_S, self._on_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def _subscribe(self, kind: type, topic: str, act: Callable[[Any], None], profile: Any) -> None:  # noqa: ANN401
-        """Subscribe; a message that cannot be used is refused and counted, never fatal."""
+    def _subscribe(self, kind: type, topic: str, act: Callable[[Any], bool | None], profile: Any) -> None:  # noqa: ANN401
+        """Subscribe; a message that cannot be used is refused, one that is late ignored, and both are counted."""
 
         def guarded(msg: Any) -> None:  # noqa: ANN401 - message class varies
             try:
-                act(msg)
+                self._ignored[topic] += act(msg) is False
             except (IlError, ValueError) as error:
-                self._refused[topic] = self._refused.get(topic, 0) + 1
+                self._refused[topic] += 1
                 text = f"'{topic}' refused ({self._refused[topic]} so far): {error}"
                 self.get_logger().warning(text, throttle_duration_sec=1.0)
 
@@ -88,6 +91,9 @@ class ControllerNode(Node):
         """One control cycle."""
         began_ns = time.perf_counter_ns()
         state = wire.arm_state_from(msg, self._joints)
+        if self._is_leaving:
+            self._leave(state)
+            return
         report = self._cycle.step(state, self._clock_ns())
         self._telemetry.effort(report.setpoint)
         self._statistics.add(report, time.perf_counter_ns() - began_ns)
@@ -96,18 +102,19 @@ class ControllerNode(Node):
         self._last, self._heard_ns = (state, report), self._steady_ns()
         if before is not None and before[1].source is not report.source:
             self.get_logger().info(f"{before[1].source.value} -> {report.source.value}")
+            self._on_diagnostics()
 
     def _on_teleop_gripper(self, msg: JointState) -> None:
         _, self._teleop_gripper = wire.opening_from(msg, self._joints)
 
-    def _on_teleop_pose(self, msg: PoseStamped) -> None:
-        self._cycle.offer_command(wire.arm_command_from(msg, self._teleop_gripper))
+    def _on_teleop_pose(self, msg: PoseStamped) -> bool:
+        return self._cycle.offer_command(wire.arm_command_from(msg, self._teleop_gripper))
 
-    def _on_joint_chunk(self, msg: JointTrajectory) -> None:
-        self._cycle.offer_chunk(wire.joint_chunk_from(msg, self._joints))
+    def _on_joint_chunk(self, msg: JointTrajectory) -> bool:
+        return self._cycle.offer_chunk(wire.joint_chunk_from(msg, self._joints))
 
-    def _on_pose_chunk(self, msg: MultiDOFJointTrajectory) -> None:
-        self._cycle.offer_chunk(wire.pose_chunk_from(msg))
+    def _on_pose_chunk(self, msg: MultiDOFJointTrajectory) -> bool:
+        return self._cycle.offer_chunk(wire.pose_chunk_from(msg))
 
     def _on_hold(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._cycle.hold()
@@ -118,6 +125,7 @@ class ControllerNode(Node):
         """Say how it goes; the steady clock decides whether the arm has fallen silent."""
         values: dict[str, object] = {**self._statistics.values()}
         values |= {f"refused_{topic}": count for topic, count in self._refused.items()}
+        values |= {f"ignored_{topic}": count for topic, count in self._ignored.items() if count}
         silence_ns = self._steady_ns() - self._heard_ns
         if self._last is None or silence_ns > STATE_SILENCE_NS:
             text = f"no message on '{topics.JOINT_STATES}' for {silence_ns / 1e9:.1f} s; is the arm's driver up?"
@@ -129,21 +137,18 @@ class ControllerNode(Node):
         self._diagnostics.publish(Level.WARN if reasons else Level.OK, reasons or report.source.value, values)
 
     def on_shutdown_safe(self) -> None:
-        """Leave the arm held by gravity compensation and damping alone."""
+        """Bring the arm to rest by gravity compensation and damping, and leave it held by that alone."""
+        self._is_leaving = True
+        end_ns = self._steady_ns() + LEAVING_NS
+        spin(self, lambda: self._steady_ns() > end_ns)
         if self._last is not None:
-            state, _ = self._last
-            self._telemetry.effort(self._cycle.rest(state))
+            self._leave(self._last[0])  # the last word, even if the arm no longer talks
 
-
-def warm_up(setup: Setup) -> None:
-    """Run throw-away cycles, then keep the garbage collector out of the control path."""
-    cycle, zeros = make_cycle(setup), np.zeros(setup.robot.nq)
-    q = np.array(setup.robot.q_home_rad)
-    for k in range(1, WARM_UP_CYCLES + 1):
-        cycle.step(ArmState(k * 1_000_000, q, zeros, zeros, 1.0), k * 1_000_000)
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    def _leave(self, state: ArmState) -> None:
+        """Answer a state without any spring."""
+        self._telemetry.effort(self._cycle.rest(state))
+        if self._last is not None:
+            self._last = (state, self._last[1])
 
 
 def main() -> None:
