@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from il_core.errors import IlError, RecordingError
 from il_core.ports import Clock
 from il_core.store.recording import RecordingHeader, RecordingWriter
 from il_teleop.recorder import Effect, Event, State, Status, TopicStats, step
-from il_teleop.take import IDLE_S, Take
+from il_teleop.take import Take
 
 
 class RefusedError(IlError):
@@ -97,8 +96,13 @@ class RecordingSession:
         self.status = result.status
         self._carry_out(result.effects, Future())
 
-    def poll(self) -> None:
-        """Complete what the writer thread has finished, and notice if it failed."""
+    def poll(self, wait_s: float = 0.0) -> None:
+        """Complete what the writer thread has finished, and notice if it failed.
+
+        Args:
+            wait_s: Longest wait for what the writer thread was asked to do.
+        """
+        wait([job for job, _ in self._jobs], timeout=wait_s)
         for entry in [e for e in self._jobs if e[0].done()]:
             self._jobs.remove(entry)
             job, finish = entry
@@ -117,10 +121,7 @@ class RecordingSession:
             return "recorder closed"
         is_whole = self.status.state is State.REVIEW
         answer = self.handle(Event.KEEP if is_whole else Event.DISCARD)
-        end = time.monotonic() + timeout_s
-        while not answer.done() and time.monotonic() < end:
-            self.poll()
-            time.sleep(IDLE_S)
+        self.poll(timeout_s)
         if not answer.done():
             return f"recorder closed; the disk did not answer within {timeout_s:.0f} s"
         return f"recorder closed; {answer.exception() or answer.result()}"

@@ -174,7 +174,8 @@ def list_recordings(root: Path | str) -> list[Path]:
 
     Unfinished ones (``.partial``) are left out.
     """
-    found = {p.parent for p in Path(root).rglob(HEADER_FILE)}
+    # os.walk, unlike rglob, takes no offence at folders that a recorder renames meanwhile.
+    found = [Path(folder) for folder, _, files in os.walk(root) if HEADER_FILE in files]
     return sorted((p for p in found if p.suffix != PARTIAL), key=lambda p: (p.name, p))
 
 
