@@ -61,9 +61,13 @@ class Plant:
         return self._origin_ns + self.steps * STEP_NS
 
     def reanchor(self, now_ns: int) -> None:
-        """Let the present state be that of ``now_ns``: time passed without physics."""
-        self._origin_ns = now_ns - self.steps * STEP_NS
-        self._command_ns = max(self._command_ns, now_ns - self._timeout_ns)
+        """Let the present state be that of ``now_ns``: time passed without physics, or the clock was set.
+
+        The last command keeps the age it had: the arm did not move meanwhile.
+        """
+        shift_ns = now_ns - self.now_ns
+        self._origin_ns += shift_ns
+        self._command_ns += shift_ns
 
     def reset(self, seed: int) -> None:
         """Arm near home with the gripper open, objects where the seed puts them; time goes on."""
@@ -133,11 +137,13 @@ class Plant:
         """
         if name not in self.task.objects:
             raise ConfigError("simulator", f"no object '{name}'; {nearest(name, list(self.task.objects))}")
+        mujoco.mj_kinematics(self.model, self.data)  # a step moves qpos last: frames lag it by one step
         body = self.data.body(name)
         return pose(body.xpos, body.xmat.reshape(3, 3))
 
     def ee_pose(self) -> Array:
         """True pose of the tool in base, (4, 4) [m]."""
+        mujoco.mj_kinematics(self.model, self.data)
         site = self.data.site(self.robot.ee_frame)
         return pose(site.xpos, site.xmat.reshape(3, 3))
 

@@ -97,6 +97,7 @@ class SimNode(Node):
         steps, present_ns = self._pacer.due(self._plant.now_ns, self._wall_ns())
         if present_ns != self._plant.now_ns:
             self._plant.reanchor(present_ns)
+            self._answered_ns = min(self._answered_ns, present_ns)  # a clock set back must not deafen the arm
         for _ in range(steps):
             if self._answered_ns:
                 # Best possible: the command answers the state of this very step.

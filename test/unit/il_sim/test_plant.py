@@ -98,6 +98,56 @@ def test_time_goes_on_in_milliseconds_over_resets_and_jumps(plant):
     assert plant.now_ns == t_ns + 41 * STEP_NS
 
 
+@pytest.mark.parametrize("shift_ns", [-3_600_000_000_000, 5_000_000_000])
+def test_a_clock_that_jumps_leaves_the_last_command_as_old_as_it_was(plant, shift_ns):
+    plant.reset(0)
+    before = plant.timeouts
+    plant.apply(bias(plant))
+    plant.reanchor(plant.now_ns + shift_ns)
+    for _ in range(51):
+        plant.step()
+    assert plant.timeouts == before
+    plant.step()
+    assert plant.timeouts == before + 1, "silence is noticed although the clock was set"
+    plant.reanchor(plant.now_ns - shift_ns)
+    for _ in range(100):
+        plant.step()
+    assert plant.timeouts == before + 1, "one silence, counted once"
+
+
+def test_a_pause_on_an_arm_nobody_commands_is_no_timeout(plant):
+    plant.reset(0)
+    before = plant.timeouts
+    plant.reanchor(plant.now_ns + 1_000_000_000)
+    plant.step()
+    assert plant.timeouts == before
+
+
+def test_poses_are_those_of_the_state_that_is_read(plant):
+    plant.reset(0)
+    for _ in range(20):
+        plant.apply(bias(plant) + np.array([20.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
+        plant.step()
+    data = mujoco.MjData(plant.model)
+    data.qpos[:] = plant.world_state()
+    mujoco.mj_kinematics(plant.model, data)
+    np.testing.assert_array_equal(plant.ee_pose()[:3, 3], data.site(plant.robot.ee_frame).xpos)
+    np.testing.assert_array_equal(plant.object_pose("cube")[:3, 3], data.body("cube").xpos)
+
+
+def test_looking_at_poses_does_not_change_what_happens_next(plant):
+    def run(is_looking):
+        plant.reset(2)
+        for _ in range(100):
+            plant.apply(bias(plant) + 2.0)
+            plant.step()
+            if is_looking:
+                plant.ee_pose(), plant.object_pose("cube")
+        return plant.world_state().tobytes()
+
+    assert run(is_looking=True) == run(is_looking=False)
+
+
 def test_the_gripper_closes_and_opens_within_half_a_second(plant):
     plant.reset(0)
     for opening in (0.0, 0.5, 1.0):

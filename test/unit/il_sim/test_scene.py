@@ -1,6 +1,7 @@
 """What cannot be simulated is said with the name of the file; what is simulated has the right parts."""
 
 import shutil
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import numpy as np
@@ -64,3 +65,26 @@ def test_cameras_stand_where_the_robots_file_says():
         seen = data.camera(camera.name)
         np.testing.assert_allclose(seen.xpos, expected[:3, 3], atol=1e-9)
         np.testing.assert_allclose(seen.xmat.reshape(3, 3), expected[:3, :3] @ R_OPTICAL_MUJOCO, atol=1e-9)
+
+
+def test_links_that_are_said_never_to_meet_never_do():
+    import mujoco
+
+    setup = load_setup("pick_place")
+    model = build_model(setup, make_task("pick_place"))
+    data, rng = mujoco.MjData(model), np.random.default_rng(0)
+    links = [model.body(b).name for b in model.geom_bodyid]
+    pairs = {
+        frozenset((pair.get("link1"), pair.get("link2")))
+        for pair in ET.parse(setup.srdf_path).getroot().iter("disable_collisions")
+        if pair.get("reason") == "Never"
+    }
+    n = len(links)
+    tested = [(i, j) for i in range(n) for j in range(i + 1, n) if frozenset((links[i], links[j])) in pairs]
+    assert len(tested) > 20
+    joints = [model.joint(name).qposadr[0] for name in setup.robot.joint_names]
+    for _ in range(1000):
+        data.qpos[joints] = rng.uniform(setup.robot.q_min_rad, setup.robot.q_max_rad)
+        mujoco.mj_kinematics(model, data)
+        for i, j in tested:
+            assert mujoco.mj_geomDistance(model, data, i, j, 0.1, None) > 0.0, (links[i], links[j])

@@ -1,5 +1,6 @@
 """A task is done exactly when the cube rests in the bin and nothing holds it."""
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -95,3 +96,27 @@ def test_a_held_cube_does_not_creep_out_of_the_fingers(plant):
         plant.step()
     now = np.linalg.inv(plant.ee_pose()) @ plant.object_pose("cube")
     np.testing.assert_allclose(now[:3, 3], held[:3, 3], atol=0.001)
+
+
+@pytest.mark.parametrize("x", [*CUBE_X_M, BIN_XY_M[0]])
+@pytest.mark.parametrize("y", [*CUBE_Y_M, BIN_XY_M[1]])
+@pytest.mark.parametrize("z", [CUBE_SIDE_M / 2, 0.21])
+def test_every_start_and_the_bin_are_in_reach_with_the_tool_straight_down(plant, x, y, z):
+    robot, model = plant.robot, plant.model
+    data, site = mujoco.MjData(model), model.site(robot.ee_frame).id
+    q_adr = [model.joint(n).qposadr[0] for n in robot.joint_names]
+    v_adr = [model.joint(n).dofadr[0] for n in robot.joint_names]
+    q, down = np.array(robot.q_home_rad), np.diag([1.0, -1.0, -1.0])
+    J = np.zeros((6, model.nv))
+    for _ in range(200):  # damped least squares, clipped to the limits the controller keeps
+        data.qpos[q_adr] = q
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        R = data.site_xmat[site].reshape(3, 3)
+        turn = sum(np.cross(R[:, k], down[:, k]) for k in range(3)) / 2
+        error = np.concatenate([[x, y, z] - data.site_xpos[site], turn])
+        mujoco.mj_jacSite(model, data, J[:3], J[3:], site)
+        A = J[:, v_adr]
+        q = q + A.T @ np.linalg.solve(A @ A.T + 1e-4 * np.eye(6), error)
+        q = np.clip(q, robot.q_min_rad, robot.q_max_rad)
+    assert np.abs(error).max() < 1e-4
