@@ -127,6 +127,27 @@ def test_states_come_each_millisecond_on_a_grid_of_wall_time(rig):
     assert rig.stop("sim") == 0
 
 
+def test_the_clock_is_that_of_the_states_and_silent_unless_asked_for(rig):
+    from rosgraph_msgs.msg import Clock
+    from sensor_msgs.msg import JointState
+
+    clocks = rig.listen(Clock, "/clock")
+    states = rig.listen(JointState, topics.JOINT_STATES)
+    rig.start("sim", "task:='draw_symbol'")
+    rig.wait(lambda: len(states) > 100, "states")
+    assert rig.node.count_publishers("/clock") == 0
+    assert rig.stop("sim") == 0
+
+    states.clear()
+    rig.start("sim", "task:='draw_symbol'", "publish_clock:=true")
+    rig.wait(lambda: len(clocks) > 300 and len(states) > 300, "the clock")
+    times = np.array([wire.stamp_ns(c.clock) for c in clocks])
+    stamps = {wire.stamp_ns(s.header.stamp) for s in states}
+    assert np.all(np.diff(times) > 0)
+    assert len(stamps.intersection(times.tolist())) > 100
+    assert rig.stop("sim") == 0
+
+
 def test_a_reset_puts_the_cube_where_the_seed_says(rig):
     from geometry_msgs.msg import PoseStamped
 
