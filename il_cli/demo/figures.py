@@ -50,7 +50,7 @@ def _bytes(figure: Figure) -> bytes:
 def picture(m: Measured) -> bytes:
     """One picture of the whole run: cameras, paths of demos and rollouts, drawn symbol."""
     figure = plt.figure(figsize=(13, 7))
-    grid = figure.add_gridspec(2, 4)
+    grid = figure.add_gridspec(2, 4, width_ratios=[1, 1, 1.5, 1.1], wspace=0.35)
     for k, (caption, image) in enumerate(list(m.pictures.items())[:4]):
         axes = figure.add_subplot(grid[k // 2, k % 2])
         axes.imshow(image)
@@ -68,9 +68,11 @@ def _paths(axes: Any, m: Measured) -> None:  # noqa: ANN401 - matplotlib's 3-D a
         axes.plot(*path.T, color=DEMO, linewidth=0.6)
     for path, success in m.rollout_paths:
         axes.plot(*path.T, color=GOOD if success else BAD, linewidth=1.0)
-    axes.set_title(f"{len(m.demo_paths)} demos (grey), {len(m.rollout_paths)} rollouts", fontsize=9)
+    shown = m.record.get("episodes", 0)
+    axes.set_title(f"{shown} demonstrations (grey), {len(m.rollout_paths)} rollouts", fontsize=9)
     axes.set_xlabel("x [m]")
     axes.set_ylabel("y [m]")
+    axes.tick_params(labelsize=7)
     axes.set_box_aspect((1, 1, 0.8))
 
 
