@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,9 +45,7 @@ def record(session: Session, supervisor: Supervisor, seeds: range, wanted: int, 
         session.trigger(topics.RECORDER_START)
         session.trigger(topics.OPERATOR_PERFORM)
         session.wait(lambda: not session.flag(topics.OPERATOR_DONE), 5.0, "operator starts", supervisor.check)
-        session.wait(
-            lambda: session.flag(topics.OPERATOR_DONE), DEMONSTRATION_LIMIT_S, "operator finishes", supervisor.check
-        )
+        _watch(session, supervisor)
         session.trigger(topics.RECORDER_STOP)
         session.trigger(topics.RECORDER_SUCCESS if session.success else topics.RECORDER_FAILURE)
         answer = session.trigger(topics.RECORDER_KEEP)
@@ -54,6 +53,14 @@ def record(session: Session, supervisor: Supervisor, seeds: range, wanted: int, 
         good += session.success
         advance(float(session.success), f"{len(kept)} recorded")
     return kept
+
+
+def _watch(session: Session, supervisor: Supervisor) -> None:
+    """Wait until the operator is done, or has had long enough: then the scene tells failure."""
+    end = time.monotonic() + DEMONSTRATION_LIMIT_S
+    while not session.flag(topics.OPERATOR_DONE) and time.monotonic() < end:
+        supervisor.check()
+        time.sleep(0.02)
 
 
 def measure_recordings(measured: Measured, recordings: list[Path]) -> None:
