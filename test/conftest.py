@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from il_core.spec import ActionLabel, ActionSpec, CameraSpec, Mount, RobotSpec, 
 from il_core.store.msgdefs import encoder
 from il_core.store.recording import RecordingHeader, RecordingWriter
 from il_core.types import Outcome
+
+# MuJoCo chooses its renderer when it is first imported, by whichever test comes first.
+os.environ.setdefault("MUJOCO_GL", "egl")
 
 START_NS = 1_700_000_000_000_000_000
 MS = 1_000_000

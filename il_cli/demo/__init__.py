@@ -62,7 +62,8 @@ def demo(
     console.print(f"symbol:   {measured.hand_guided['path_rms_mm']:.2f} mm RMS from the held-out demonstration")
     console.print(f"report:   {out / 'report.html'}")
     if successes * 20 < SUCCESSES_EXPECTED * episodes:
-        console.print("[yellow]fewer than 18 of 20 succeeded: see docs/first_policy.md, or record more[/yellow]")
+        advice = "a busy machine delays plans and images: stop other work, or record more"
+        console.print(f"[yellow]fewer than 18 of 20 succeeded; {advice}[/yellow]")
 
 
 def machine() -> str:

@@ -1,0 +1,49 @@
+"""Our noise schedule and DDIM step against the schedulers of the diffusers library."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+
+from il_policy.config import DiffusionConfig, Prediction
+from il_policy.heads.diffusion import DiffusionHead, signal_levels
+
+TRAIN, INFERENCE = 100, 10
+
+
+def test_the_schedule_is_the_librarys_squared_cosine():
+    theirs = DDPMScheduler(num_train_timesteps=TRAIN, beta_schedule="squaredcos_cap_v2").alphas_cumprod
+    torch.testing.assert_close(signal_levels(TRAIN), theirs, atol=1e-6, rtol=0)
+
+
+def test_noise_is_added_as_in_the_library():
+    theirs = DDPMScheduler(num_train_timesteps=TRAIN, beta_schedule="squaredcos_cap_v2")
+    head = DiffusionHead(DiffusionConfig(train_steps=TRAIN, inference_steps=INFERENCE))
+    action, noise = torch.randn(2, 5, 16, 4, generator=torch.Generator().manual_seed(1))
+    t = torch.tensor([0, 10, 50, 98, 99])
+    torch.testing.assert_close(head.add_noise(action, noise, t), theirs.add_noise(action, noise, t), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("prediction", list(Prediction))
+def test_sampling_takes_the_librarys_steps(prediction):
+    """Both samplers drive the same nonlinear 'network' from the same noise."""
+    config = DiffusionConfig(prediction=prediction, train_steps=TRAIN, inference_steps=INFERENCE)
+    theirs = DDIMScheduler(
+        num_train_timesteps=TRAIN,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type=prediction.value,
+        clip_sample=True,
+        set_alpha_to_one=True,
+    )
+    theirs.set_timesteps(INFERENCE)
+    noise = torch.randn(3, 16, 4, generator=torch.Generator().manual_seed(2))
+
+    def network(x, t, cond):
+        return torch.tanh(0.7 * x + 0.01 * t[:, None, None] - 0.2)
+
+    x = noise
+    for t in theirs.timesteps:
+        estimate = network(x, torch.full((3,), int(t)), None)
+        # The library derives the noise from the clipped estimate only when asked to, as we always do.
+        x = theirs.step(estimate, t, x, use_clipped_model_output=True).prev_sample
+    ours = DiffusionHead(config).sample(network, torch.zeros(3, 1), noise)
+    torch.testing.assert_close(ours, x, atol=1e-5, rtol=0)
