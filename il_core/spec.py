@@ -28,6 +28,14 @@ class ActionLabel(str, Enum):
     NEXT_MEASURED = "next_measured"  # where the arm was measured at tick k+1 (hand guiding)
 
 
+class Interface(str, Enum):
+    """What an arm takes as command."""
+
+    EFFORT = "effort"  # joint torques
+    POSITION = "position"  # joint positions
+    VELOCITY = "velocity"  # joint velocities
+
+
 @dataclass(frozen=True, slots=True)
 class CameraSpec:
     """One camera of the robot.
@@ -79,8 +87,8 @@ class RobotSpec:
         urdf: URDF file, relative to the robot's YAML.
         srdf: SRDF file with the disabled collision pairs.
         joint_names: The arm's joints in the order of every array.
-        gripper_joint: Joint whose position [m] tells the opening of the gripper.
-        gripper_open_m: That joint's position when fully open [m].
+        gripper_joint: Joint whose position tells the opening of the gripper; empty without one.
+        gripper_open_m: That joint's position when fully open [m, or rad if it turns].
         ee_frame: URDF link of the tool centre point.
         q_home_rad: Resting posture, (nq,) [rad].
         armature_kg_m2: Reflected rotor inertia, (nq,); URDF cannot say it.
@@ -90,6 +98,9 @@ class RobotSpec:
         tau_max_nm: Joint torque limits, (nq,).
         tau_rate_max_nm_s: Joint torque rate limits, (nq,).
         cameras: The robot's cameras.
+        interface: What the arm takes as command.
+        gripper_closed_m: The gripper joint's position when closed [m, or rad if it turns].
+        a_max_rad_s2: Joint acceleration limits, (nq,), or empty where none are stated.
     """
 
     name: str
@@ -107,6 +118,9 @@ class RobotSpec:
     tau_max_nm: tuple[float, ...]
     tau_rate_max_nm_s: tuple[float, ...]
     cameras: tuple[CameraSpec, ...]
+    interface: Interface = Interface.EFFORT
+    gripper_closed_m: float = 0.0
+    a_max_rad_s2: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that every per-joint list has one value per joint, and that limits are ordered."""
@@ -116,11 +130,17 @@ class RobotSpec:
             if len(getattr(self, key)) != nq:
                 problem = f"'{key}' has {len(getattr(self, key))} values for {nq} joints"
                 raise ConfigError(f"robot '{self.name}'", problem)
+        if len(self.a_max_rad_s2) not in (0, nq):
+            problem = f"'a_max_rad_s2' has {len(self.a_max_rad_s2)} values for {nq} joints"
+            raise ConfigError(f"robot '{self.name}'", problem)
         ordered = zip(self.q_min_rad, self.q_home_rad, self.q_max_rad, strict=True)
         if not all(lo < home < hi for lo, home, hi in ordered):
             raise ConfigError(f"robot '{self.name}'", "need q_min_rad < q_home_rad < q_max_rad")
-        if min(*self.v_max_rad_s, *self.tau_max_nm, *self.tau_rate_max_nm_s, self.gripper_open_m) <= 0:
+        limits = (*self.v_max_rad_s, *self.tau_max_nm, *self.tau_rate_max_nm_s, *self.a_max_rad_s2)
+        if min(limits) <= 0 or (self.gripper_closed_m == 0.0 and self.gripper_open_m <= 0):
             raise ConfigError(f"robot '{self.name}'", "speed, torque and gripper limits must be positive")
+        if self.gripper_open_m == self.gripper_closed_m:
+            raise ConfigError(f"robot '{self.name}'", "gripper_open_m and gripper_closed_m must differ")
 
     @property
     def nq(self) -> int:
@@ -249,6 +269,9 @@ STATE_KEYS = {"ee_position": 3, "ee_rotation_6d": 6, "gripper": 1, "q": None}
 STREAMS = ("arm", "ee_pose", "target", "camera")
 
 
+_LATER = {"interface": Interface.EFFORT, "gripper_closed_m": 0.0, "a_max_rad_s2": ()}
+
+
 def digest(robot: RobotSpec, task: TaskSpec, urdf_text: str) -> str:
     """SHA-256 of all that data, checkpoint and robot must share, hex.
 
@@ -256,6 +279,9 @@ def digest(robot: RobotSpec, task: TaskSpec, urdf_text: str) -> str:
     action meaning gives another digest. What only bounds motion (limits) is part of it too: data
     recorded under other limits shows other motion.
     """
-    content = {"robot": asdict(robot), "task": asdict(task), "urdf": urdf_text}
+    # Fields younger than the first data count only where they say something: at their default they
+    # are left out, so that data, checkpoints and robots of before keep the digest they were made with.
+    robot_values = {k: v for k, v in asdict(robot).items() if k not in _LATER or v != _LATER[k]}
+    content = {"robot": robot_values, "task": asdict(task), "urdf": urdf_text}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -12,7 +12,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from il_core.errors import NonFiniteError, PlanRangeError, ShapeError
+from il_core.errors import DeviceError, NonFiniteError, PlanRangeError, ShapeError
 from il_core.geometry import interpolate_pose
 
 Vector = NDArray[np.float64]
@@ -268,17 +268,41 @@ class ActionChunk:
 class Setpoint:
     """What is sent to the arm; holding one proves that the safety gate checked it.
 
-    Only ``il_control/safety.py`` constructs it.
+    Only ``il_control/safety.py`` constructs it. Exactly one of ``tau``, ``q_des`` and ``v_des`` is
+    given: the one that ``RobotSpec.interface`` says the arm takes.
 
     Attributes:
         stamp_ns: Stamp of the measured state it answers [ns].
-        tau: Joint torques including gravity compensation, (nq,) [N·m].
+        tau: Joint torques including gravity compensation, (nq,) [N·m], or None.
         gripper: Opening to drive to, in [0, 1].
+        q_des: Joint positions, (nq,) [rad], or None.
+        v_des: Joint velocities, (nq,) [rad/s], or None.
     """
 
     stamp_ns: int
-    tau: Vector
+    tau: Vector | None
     gripper: float
+    q_des: Vector | None = None
+    v_des: Vector | None = None
+
+    def __post_init__(self) -> None:
+        """Check that it asks for one thing; the values themselves are the gate's business."""
+        if (self.tau is None) + (self.q_des is None) + (self.v_des is None) != 2:
+            raise ValueError("Setpoint: give exactly one of tau, q_des and v_des")
+
+    @property
+    def torque(self) -> Vector:
+        """The joint torques, for a driver that takes nothing else, (nq,) [N·m].
+
+        Raises:
+            DeviceError: the setpoint asks for positions or velocities.
+        """
+        if self.tau is None:
+            kind = "positions" if self.q_des is not None else "velocities"
+            raise DeviceError(
+                f"this arm takes torques, the setpoint has joint {kind}; check 'interface' in config/robot/<arm>.yaml"
+            )
+        return self.tau
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -96,7 +96,7 @@ class Plant:
 
     def write(self, setpoint: Setpoint) -> None:
         """Apply a checked setpoint."""
-        self.apply(setpoint.tau)
+        self.apply(setpoint.torque)
         self.grip(setpoint.gripper)
 
     def step(self) -> None:

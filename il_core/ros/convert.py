@@ -44,10 +44,14 @@ def joint_state_msg(state: ArmState, joints: JointMap) -> JointState:
 
 
 def effort_msg(setpoint: Setpoint, joints: JointMap) -> JointState:
-    """Setpoint -> JointState with efforts [N·m], stamped with the state it answers."""
+    """Setpoint -> JointState with efforts [N·m], stamped with the state it answers.
+
+    Raises:
+        DeviceError: the setpoint has no torques.
+    """
     msg = JointState(name=joints.names)
     msg.header.stamp = time_msg(setpoint.stamp_ns)
-    msg.effort = array("d", setpoint.tau)
+    msg.effort = array("d", setpoint.torque)
     return msg
 
 
