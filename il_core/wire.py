@@ -44,7 +44,7 @@ class JointMap:
         """Remember the robot's joint order and gripper travel."""
         self.robot = robot
         self.names = list(robot.joint_names)
-        self.names_with_gripper = [*self.names, robot.gripper_joint]
+        self.names_with_gripper = [*self.names, *([robot.gripper_joint] if robot.gripper_joint else [])]
         self._cache: tuple[tuple[str, ...], list[int]] | None = None
 
     def indices(self, names: list[str], wanted: list[str], where: str) -> list[int]:
@@ -62,16 +62,18 @@ class JointMap:
         return self._cache[1]
 
     def opening_from_m(self, position_m: float) -> float:
-        """Opening in [0, 1] of a gripper joint position [m]."""
-        return float(np.clip(position_m / self.robot.gripper_open_m, 0.0, 1.0))
+        """Opening in [0, 1] of a gripper joint position [m, or rad if it turns]."""
+        closed = self.robot.gripper_closed_m
+        return float(np.clip((position_m - closed) / (self.robot.gripper_open_m - closed), 0.0, 1.0))
 
     def m_from_opening(self, opening: float) -> float:
-        """Gripper joint position [m] of an opening in [0, 1]."""
-        return opening * self.robot.gripper_open_m
+        """Gripper joint position [m, or rad if it turns] of an opening in [0, 1]."""
+        closed = self.robot.gripper_closed_m
+        return closed + opening * (self.robot.gripper_open_m - closed)
 
 
 def arm_state_from(msg: Message, joints: JointMap) -> ArmState:
-    """sensor_msgs/JointState of arm and gripper joint -> ArmState.
+    """sensor_msgs/JointState of arm and gripper joint -> ArmState; without a gripper it counts as open.
 
     Raises:
         JointSetError: missing or unexpected joints.
@@ -84,13 +86,14 @@ def arm_state_from(msg: Message, joints: JointMap) -> ArmState:
             raise ShapeError(f"JointState.{field}", expected=f"({n},)", got=(len(getattr(msg, field)),))
     order = joints.indices(list(msg.name), joints.names_with_gripper, "JointState")
     position = np.asarray(msg.position, dtype=np.float64)[order]
-    arm = order[:-1]
+    nq = joints.robot.nq
+    arm = order[:nq]
     return ArmState(
         stamp_ns=stamp_ns(msg.header.stamp),
-        q=position[:-1],
+        q=position[:nq],
         v=np.asarray(msg.velocity, dtype=np.float64)[arm],
         tau=np.asarray(msg.effort, dtype=np.float64)[arm],
-        gripper=joints.opening_from_m(float(position[-1])),
+        gripper=joints.opening_from_m(float(position[nq])) if len(order) > nq else 1.0,
     )
 
 
@@ -140,13 +143,13 @@ def joint_chunk_from(msg: Message, joints: JointMap) -> ActionChunk:
     uniform grid of at least two points.
     """
     names = list(msg.joint_names)
-    has_gripper = joints.robot.gripper_joint in names
+    has_gripper = joints.robot.gripper_joint != "" and joints.robot.gripper_joint in names
     order = joints.indices(names, joints.names_with_gripper if has_gripper else joints.names, "chunk")
     rows = np.array([list(p.positions) for p in msg.points], dtype=np.float64)
     if rows.ndim != 2 or rows.shape[1] != len(names):
         raise ShapeError("JointTrajectory.points", expected=f"(H, {len(names)})", got=rows.shape)
     rows = rows[:, order]
-    opening = np.clip(rows[:, -1] / joints.robot.gripper_open_m, 0.0, 1.0) if has_gripper else None
+    opening = np.array([joints.opening_from_m(x) for x in rows[:, -1]]) if has_gripper else None
     q_des = rows[:, :-1] if has_gripper else rows
     return ActionChunk(*_chunk_times(msg), q_des=q_des, gripper_des=opening)
 

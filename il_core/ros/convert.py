@@ -37,9 +37,11 @@ def joint_state_msg(state: ArmState, joints: JointMap) -> JointState:
     """ArmState -> JointState of arm joints and gripper joint."""
     msg = JointState(name=joints.names_with_gripper)
     msg.header.stamp = time_msg(state.stamp_ns)
-    msg.position = array("d", [*state.q, joints.m_from_opening(state.gripper)])
-    msg.velocity = array("d", [*state.v, 0.0])
-    msg.effort = array("d", [*state.tau, 0.0])
+    has_gripper = len(msg.name) > len(state.q)
+    rest = [0.0] if has_gripper else []
+    msg.position = array("d", [*state.q, *([joints.m_from_opening(state.gripper)] if has_gripper else [])])
+    msg.velocity = array("d", [*state.v, *rest])
+    msg.effort = array("d", [*state.tau, *rest])
     return msg
 
 
@@ -88,7 +90,7 @@ def joint_chunk_msg(chunk: ActionChunk, joints: JointMap) -> JointTrajectory:
     msg.header.stamp, msg.header.frame_id = time_msg(chunk.obs_ns), BASE_FRAME
     rows = chunk.q_des
     if chunk.gripper_des is not None:
-        rows = np.column_stack([rows, chunk.gripper_des * joints.robot.gripper_open_m])
+        rows = np.column_stack([rows, [joints.m_from_opening(g) for g in chunk.gripper_des]])
     msg.points = [
         JointTrajectoryPoint(positions=array("d", row), time_from_start=_offset(chunk, k)) for k, row in enumerate(rows)
     ]
