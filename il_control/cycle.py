@@ -188,7 +188,8 @@ class ControlCycle:
         command, before = self._command, self._arbiter.source
         has_teleop = command is not None and now_ns - command.stamp_ns <= max_age_ns
         plan = self._tracker.wish(now_ns)
-        source = self._arbiter.choose(has_teleop=has_teleop, has_plan=plan is not None)
+        active = {s for s, talks in ((Source.TELEOP, has_teleop), (Source.PLAN, plan is not None)) if talks}
+        source = self._arbiter.choose(active)
         if source is Source.HOLD and before is Source.TELEOP:
             reasons.add(Reason.STALE_PLAN)
         if self._tracker.mode(now_ns) is Mode.STALE and source is Source.HOLD:
