@@ -6,29 +6,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from il_control.arbiter import Arbiter, Source
+from il_control.arbiter import Arbiter, Change, Source
 from il_control.config import ControlConfig, load_control_config
-from il_control.laws.cartesian_impedance import (
-    cartesian_impedance,
-    feed_forward,
-    pose_error,
-    task_damping,
-    task_mobility,
-)
-from il_control.laws.joint_impedance import joint_impedance
+from il_control.go_to import JointMotion, MotionLimits, PoseMotion
+from il_control.impedance import Impedance, TorqueFade
 from il_control.model import ArmModel
 from il_control.safety import Reason, SafetyGate
-from il_control.shaper import JointShaper, PoseShaper, VectorShaper
-from il_control.tracker import MAX_AHEAD_NS, Mode, PlanTracker, Wish
+from il_control.sources import PLANNERS, Sources
+from il_control.tracker import Mode, Wish
 from il_core.config import Setup
+from il_core.errors import ConfigError
 from il_core.spec import RobotSpec
 from il_core.types import ActionChunk, ArmCommand, ArmState, Setpoint, Vector
 
-MOBILITY_PERIOD = 10  # cycles between two evaluations of the task mobility: it changes slowly
-ELBOW_SPEED_RAD_S = 0.2  # at which the null-space posture creeps home while a source drives
-TAU_POSTURE_MAX_NM = 5.0  # the elbow's spring is a preference, never a force to reckon with
 JUMP_RAD = 0.02  # beyond what the speed limit allows: encoder noise and timing stay below
 CLOCK_JUMP_NS = 1_000_000_000  # 1 s separates a late cycle from a clock that was set
+FADE_S = 0.2  # a change of law: shorter is felt as a jerk, longer leaves the arm between two minds
+GO_TO_SHARE = 0.5  # of the speed the shaper allows: the controller's own motions are unhurried
+JERK_TIME_S = 0.1  # in which such a motion reaches its full acceleration
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +38,7 @@ class CycleReport:
         source: Who drives.
         mode: What the plan in hand is good for.
         reasons: Why the gate, or the cycle, did something else than asked.
+        change: The last hand-over of the arm; None before the first.
     """
 
     setpoint: Setpoint
@@ -52,6 +48,7 @@ class CycleReport:
     source: Source
     mode: Mode
     reasons: frozenset[Reason]
+    change: Change | None
 
 
 class ControlCycle:
@@ -63,60 +60,81 @@ class ControlCycle:
     def __init__(self, config: ControlConfig, robot: RobotSpec, model: ArmModel) -> None:
         """Combine settings, limits and model; the arm holds once it is first seen."""
         self.config, self._robot, self._model = config, robot, model
-        self._gains = config.cartesian_gains()
-        tau, a_rad = config.target_time_constant_s, config.acceleration_max_rad_s2
-        self._pose = PoseShaper(
-            VectorShaper(tau, config.speed_max_m_s, config.acceleration_max_m_s2),
-            VectorShaper(tau, config.speed_max_rad_s, a_rad),
-        )
-        v_max = np.minimum(np.array(robot.v_max_rad_s), config.speed_max_rad_s)
-        self._joints = JointShaper(tau, v_max, a_rad)
-        self._k_p = np.array(config.joint_stiffness_nm_rad)
-        self._k_d = np.array(config.joint_damping_nms_rad)
-        self._q_home = self._q_posture = np.array(robot.q_home_rad)
-        self._q_min = np.array(robot.q_min_rad) + config.limit_margin_rad
-        self._q_max = np.array(robot.q_max_rad) - config.limit_margin_rad
         self._v_max = np.array(robot.v_max_rad_s)
-        self._tracker = PlanTracker(int(config.max_plan_age_ms * 1e6))
+        self._k_d_rest = np.array(config.joint_damping_nms_rad)
+        self._sources = Sources(robot.nq, int(config.max_plan_age_ms * 1e6), int(config.max_command_age_ms * 1e6))
         self._arbiter = Arbiter()
+        self._impedance = Impedance(config, robot, model)
+        self._fade = TorqueFade(FADE_S)
         self._gate = SafetyGate(robot, config)
-        self._command: ArmCommand | None = None
         self._last: tuple[ArmState, int] | None = None
-        self._since_ns: int | None = None
+        self._excess: Vector | None = None
         self._held: Wish | None = None
         self._gripper = 1.0
-        self._task_k_d, self._mobility = np.zeros(6), np.eye(6)
-        self._mobility_age = 0
 
-    def offer_chunk(self, chunk: ActionChunk) -> bool:
+    def offer_chunk(self, chunk: ActionChunk, source: Source = Source.PLAN) -> bool:
         """Take a plan if it is fresher than those so far, and of this arm's size; say whether."""
-        if chunk.q_des is not None and chunk.q_des.shape[1] != self._robot.nq:
-            return False
-        return self._tracker.offer(chunk)
+        return self._sources.offer_chunk(chunk, source)
 
     def offer_command(self, command: ArmCommand) -> bool:
         """Take a teleoperated target if it is newer than the last, and than the last hold; say whether."""
-        if self._command is not None and command.stamp_ns <= self._command.stamp_ns:
-            return False
-        if self._since_ns is not None and command.stamp_ns < self._since_ns:
-            return False
-        self._command = command
-        return True
+        return self._sources.offer_command(command)
+
+    def request(self, source: Source, cause: str) -> str:
+        """Claim the arm for a source; see :meth:`il_control.arbiter.Arbiter.request`."""
+        return self._arbiter.request(source, cause)
+
+    def release(self, source: Source, cause: str) -> bool:
+        """End the claim of a source, and its driving; say whether it had a part in either."""
+        return self._arbiter.release(source, cause)
+
+    def go_to_pose(self, T_base_ee_des: Vector) -> float:
+        """Move the tool to a pose on a straight, jerk-limited way from where it is held.
+
+        Returns:
+            Duration of the motion [s].
+
+        Raises:
+            ConfigError: the arm was not seen yet, or the pose is not finite.
+        """
+        _, now_ns = self._seen()
+        c = self.config
+        T = self._model.T_base_ee if self._held is None or self._held.T_base_ee_des is None else self._impedance.T
+        linear = _unhurried(c.speed_max_m_s, c.acceleration_max_m_s2)
+        angular = _unhurried(c.speed_max_rad_s, c.acceleration_max_rad_s2)
+        motion = PoseMotion(now_ns, T, T_base_ee_des, linear, angular)
+        self._sources.go_to(motion)
+        return (motion.end_ns - now_ns) * 1e-9
+
+    def go_to_posture(self, q_des: Vector) -> float:
+        """Move the joints to a posture, (nq,) [rad], on a straight, jerk-limited way; see :meth:`go_to_pose`."""
+        state, now_ns = self._seen()
+        c = self.config
+        v_max = np.minimum(self._v_max, c.speed_max_rad_s)
+        limits = _unhurried(v_max, np.full(self._robot.nq, c.acceleration_max_rad_s2))
+        q = state.q if self._held is None or self._held.q_des is None else self._impedance.q
+        motion = JointMotion(now_ns, q, q_des, limits)
+        self._sources.go_to(motion)
+        return (motion.end_ns - now_ns) * 1e-9
+
+    def _seen(self) -> tuple[ArmState, int]:
+        if self._last is None:
+            raise ConfigError("controller", "has not seen the arm yet; is its driver up?")
+        return self._last
 
     def hold(self) -> None:
         """Forget plans and targets, refuse those made before now, and hold where the arm then is."""
+        self._arbiter.clear("asked to hold")
         self._forget(None if self._last is None else self._last[1])
 
     def _forget(self, since_ns: int | None) -> None:
-        self._tracker.reset(since_ns)
-        self._since_ns = since_ns
-        self._command = None
+        self._sources.forget(since_ns)
         self._held = None
 
     def rest(self, state: ArmState) -> Setpoint:
         """Answer of a controller that is leaving: gravity compensation and damping, nothing else."""
         self._model.update(state.q, state.v)
-        tau = self._model.gravity - self._k_d * state.v
+        tau = self._model.gravity - self._k_d_rest * state.v
         return self._gate.setpoint(state, tau, self._gripper, self._model.bias, set())
 
     def step(self, state: ArmState, now_ns: int) -> CycleReport:
@@ -130,25 +148,38 @@ class ControlCycle:
         self._check_continuity(state, now_ns, reasons)
         model = self._model
         model.update(state.q, state.v)
+        is_anew = self._held is None
         if self._held is None:
-            self._held = self._reference()
+            self._held = self._impedance.start()
         source, wish = self._choose(now_ns, self._held, reasons)
         if wish.gripper_des is not None:
             self._gripper = wish.gripper_des
         if source is not Source.HOLD:
-            self._creep_home()
-        tau = self._torque(state, wish, reasons)
+            self._impedance.creep_home()
+        is_new_law = is_anew or (wish.q_des is None) != (self._held.q_des is None)
+        self._held = Wish(wish.q_des, wish.T_base_ee_des, np.zeros_like(wish.rate_des), None)
+        tau = self._impedance.torque(state, wish, reasons)
+        tau = self._without_bump(tau, is_new_law=is_new_law)
         setpoint = self._gate.setpoint(state, tau, self._gripper, model.bias, reasons)
         is_joint = wish.q_des is not None
         return CycleReport(
             setpoint=setpoint,
             T_base_ee=model.T_base_ee.copy(),
-            T_base_ee_des=None if is_joint else self._pose.T.copy(),
-            q_des=self._joints.q.copy() if is_joint else None,
+            T_base_ee_des=None if is_joint else self._impedance.T.copy(),
+            q_des=self._impedance.q.copy() if is_joint else None,
             source=source,
-            mode=self._tracker.mode(now_ns),
+            mode=self._sources.mode(source if source in PLANNERS else Source.PLAN, now_ns),
             reasons=frozenset(reasons),
+            change=self._arbiter.change,
         )
+
+    def _without_bump(self, tau: Vector, *, is_new_law: bool) -> Vector:
+        """Let what the old law had over the new fade out."""
+        if is_new_law and self._excess is not None:
+            self._fade.start(self._excess - (tau - self._model.bias))
+        tau = self._fade.apply(tau, self.config.dt)
+        self._excess = tau - self._model.bias
+        return tau
 
     def _check_continuity(self, state: ArmState, now_ns: int, reasons: set[Reason]) -> None:
         """Notice stale states, and jumps of the clock or of the measured posture."""
@@ -160,10 +191,14 @@ class ControlCycle:
             before, before_ns = self._last
             if not 0 <= now_ns - before_ns <= CLOCK_JUMP_NS:
                 reasons.add(Reason.CLOCK_JUMP)
+                self._arbiter.clear("clock jumped")
                 self._forget(now_ns)
             if self._has_jumped(before, state):
                 reasons.add(Reason.STATE_JUMP)
+                self._arbiter.clear("the arm is suddenly elsewhere")
                 self._forget(now_ns)
+                self._excess = None  # torques of another posture mean nothing here
+                self._fade.stop()
         self._last = (state, now_ns)
 
     def _has_jumped(self, before: ArmState, state: ArmState) -> bool:
@@ -174,87 +209,22 @@ class ControlCycle:
         elapsed_s = max(self.config.dt, (state.stamp_ns - before.stamp_ns) * 1e-9)
         return bool((np.abs(way) > 1.5 * self._v_max * min(elapsed_s, 1.0) + JUMP_RAD).any())
 
-    def _reference(self) -> Wish:
-        """Start holding, by the Cartesian law, exactly where the arm is, its elbow included."""
-        T = self._model.T_base_ee.copy()
-        self._start_cartesian()
-        return Wish(None, T, np.zeros(6), None)
-
     def _choose(self, now_ns: int, held: Wish, reasons: set[Reason]) -> tuple[Source, Wish]:
-        """Who drives, and what is wished for; changes of law start from the measured state."""
-        max_age_ns = self.config.max_command_age_ms * 1e6
-        if self._command is not None and self._command.stamp_ns > now_ns + MAX_AHEAD_NS:
-            self._command = None  # from the future: kept, it would pass for newer than every honest one
-        command, before = self._command, self._arbiter.source
-        has_teleop = command is not None and now_ns - command.stamp_ns <= max_age_ns
-        plan = self._tracker.wish(now_ns)
-        active = {s for s, talks in ((Source.TELEOP, has_teleop), (Source.PLAN, plan is not None)) if talks}
-        source = self._arbiter.choose(active)
-        if source is Source.HOLD and before is Source.TELEOP:
-            reasons.add(Reason.STALE_PLAN)
-        if self._tracker.mode(now_ns) is Mode.STALE and source is Source.HOLD:
-            reasons.add(Reason.STALE_PLAN)
-        wish = held
-        if source is Source.TELEOP and command is not None:
-            wish = Wish(None, command.T_base_ee_des, np.zeros(6), command.gripper_des)
-        elif source is Source.PLAN and plan is not None:
-            wish = plan
-        self._switch_law(held, wish)
-        nothing = np.zeros_like(wish.rate_des)
-        self._held = Wish(wish.q_des, wish.T_base_ee_des, nothing, None)
-        return source, wish
+        """Who drives, and what is wished for."""
+        before = self._arbiter.source
+        source = self._arbiter.choose(self._sources.active(now_ns))
+        if source is Source.HOLD:
+            is_stale = any(self._sources.mode(s, now_ns) is Mode.STALE for s in PLANNERS)
+            if before is Source.TELEOP or is_stale:
+                reasons.add(Reason.STALE_PLAN)
+        wish = self._sources.wish(source, now_ns)
+        return source, held if wish is None else wish
 
-    def _switch_law(self, before: Wish, now: Wish) -> None:
-        """Start the shaper of a law that was not in force, at the measured state."""
-        if now.q_des is not None and before.q_des is None:
-            self._joints.reset(self._model.q)
-        elif now.T_base_ee_des is not None and before.T_base_ee_des is None:
-            self._start_cartesian()
 
-    def _start_cartesian(self) -> None:
-        """Let nothing pull at first: target and elbow posture are where the arm is."""
-        self._pose.reset(self._model.T_base_ee)
-        self._q_posture = self._model.q
-        self._mobility_age = 0
-
-    def _creep_home(self) -> None:
-        """Move the null-space posture towards home so slowly that the elbow never swings."""
-        step = ELBOW_SPEED_RAD_S * self.config.dt
-        way = self._q_home - self._q_posture
-        self._q_posture = self._q_posture + np.minimum(np.maximum(way, -step), step)
-
-    def _torque(self, state: ArmState, wish: Wish, reasons: set[Reason]) -> Vector:
-        """Torque of the law the wish is for, before the gate."""
-        dt, model = self.config.dt, self._model
-        if wish.q_des is not None:
-            q_des = np.minimum(np.maximum(wish.q_des, self._q_min), self._q_max)
-            if (q_des != wish.q_des).any():
-                reasons.add(Reason.TARGET_LIMIT)
-            self._joints.step(q_des, wish.rate_des, dt)
-            target = (self._joints.q, self._joints.v)
-            return joint_impedance(state.q, state.v, *target, self._k_p, self._k_d, model.bias)
-        T_des = self._pose.T if wish.T_base_ee_des is None else wish.T_base_ee_des
-        self._pose.step(T_des, wish.rate_des, dt)
-        if self._mobility_age % MOBILITY_PERIOD == 0:
-            self._mobility = task_mobility(model.J_ee_aligned, model.mass_matrix())
-            self._task_k_d = task_damping(self._mobility, self._gains.k_p, self._gains.zeta)
-        self._mobility_age += 1
-        posture = self._gains.k_p_null * (self._q_posture - state.q)
-        posture = np.minimum(np.maximum(posture, -TAU_POSTURE_MAX_NM), TAU_POSTURE_MAX_NM)
-        posture -= self._gains.k_d_null * state.v
-        error = pose_error(model.T_base_ee, self._pose.T)
-        force_ff = feed_forward(self._mobility, self._pose.acceleration, self._gains)
-        return cartesian_impedance(
-            state.v,
-            error,
-            self._pose.twist,
-            force_ff,
-            self._task_k_d,
-            posture,
-            self._gains,
-            model.J_ee_aligned,
-            model.bias,
-        )
+def _unhurried(velocity: float | Vector, acceleration: float | Vector) -> MotionLimits:
+    """Limits of the controller's own motions."""
+    velocity, acceleration = GO_TO_SHARE * velocity, GO_TO_SHARE * acceleration
+    return MotionLimits(velocity, acceleration, acceleration / JERK_TIME_S)
 
 
 def make_cycle(setup: Setup, config: ControlConfig | None = None) -> ControlCycle:

@@ -6,6 +6,7 @@ import pytest
 from il_control.arbiter import Source
 from il_control.cycle import make_cycle
 from il_control.safety import Reason
+from il_core.errors import ConfigError
 from il_core.geometry import pose
 from il_core.types import ActionChunk, ArmCommand, ArmState
 
@@ -181,3 +182,40 @@ def test_the_last_command_carries_the_arm_and_brakes_it(cycle, home, model, conf
         setpoint = cycle.rest(state)
     model.update(home, v)
     np.testing.assert_allclose(setpoint.tau, model.gravity - v * np.array(config.joint_damping_nms_rad))
+
+
+def test_going_to_a_pose_arrives_there_and_then_holds(cycle, home):
+    T = cycle.step(*at(home, 0)).T_base_ee
+    T_des = T @ pose([0.05, 0.0, 0.1])
+    duration_s = cycle.go_to_pose(T_des)
+    reports = [cycle.step(*at(home, t)) for t in range(1, int(1000 * duration_s) + 300)]
+    assert reports[100].source is Source.GO_TO
+    assert reports[-1].source is Source.HOLD
+    np.testing.assert_allclose(reports[-1].T_base_ee_des, T_des, atol=1e-4)
+
+
+def test_going_to_a_posture_arrives_there_and_then_holds(cycle, home):
+    cycle.step(*at(home, 0))
+    duration_s = cycle.go_to_posture(home + 0.2)
+    reports = [cycle.step(*at(home, t)) for t in range(1, int(1000 * duration_s) + 300)]
+    assert reports[100].source is Source.GO_TO
+    np.testing.assert_allclose(reports[-1].q_des, home + 0.2, atol=1e-3)
+
+
+def test_an_arm_that_was_never_seen_goes_nowhere(cycle):
+    with pytest.raises(ConfigError, match="has not seen the arm yet"):
+        cycle.go_to_pose(np.eye(4))
+
+
+def test_a_person_at_the_device_takes_over_and_the_policy_must_be_asked_back(cycle, home):
+    T = cycle.step(*at(home, 0)).T_base_ee
+    rows = np.stack([T] * 20)
+    cycle.offer_chunk(ActionChunk(start_ns=T0 + 1 * MS, dt_ns=100 * MS, obs_ns=T0, T_base_ee_des=rows))
+    assert cycle.step(*at(home, 5)).source is Source.PLAN
+    cycle.offer_command(ArmCommand(T0 + 6 * MS, T, 1.0))
+    assert cycle.step(*at(home, 7)).source is Source.TELEOP
+    assert cycle.step(*at(home, 900)).source is Source.HOLD
+    assert cycle.request(Source.PLAN, "asked back") == ""
+    report = cycle.step(*at(home, 901))
+    assert report.source is Source.PLAN
+    assert report.change.cause == "asked back"

@@ -1,0 +1,163 @@
+"""The impedance laws with all they remember between two cycles: shaped targets, damping, elbow posture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from il_control.config import ControlConfig
+from il_control.laws.cartesian_impedance import (
+    cartesian_impedance,
+    feed_forward,
+    pose_error,
+    task_damping,
+    task_mobility,
+)
+from il_control.laws.joint_impedance import joint_impedance
+from il_control.model import ArmModel
+from il_control.safety import Reason
+from il_control.shaper import JointShaper, PoseShaper, VectorShaper
+from il_control.tracker import Wish
+from il_core.spec import RobotSpec
+from il_core.types import ArmState, Vector
+
+MOBILITY_PERIOD = 10  # cycles between two evaluations of the task mobility: it changes slowly
+ELBOW_SPEED_RAD_S = 0.2  # at which the null-space posture creeps home while a source drives
+TAU_POSTURE_MAX_NM = 5.0  # the elbow's spring is a preference, never a force to reckon with
+
+
+class Impedance:
+    """Joint or Cartesian impedance, whichever a wish is for.
+
+    Attributes:
+        T: Shaped target of the Cartesian law, (4, 4) [m].
+        q: Shaped target of the joint law, (nq,) [rad].
+        k_p: Tool stiffness in force, (6,) [N/m, N·m/rad].
+    """
+
+    def __init__(self, config: ControlConfig, robot: RobotSpec, model: ArmModel) -> None:
+        """Take gains and limits; call :meth:`start` before the first :meth:`torque`."""
+        self.config, self._model = config, model
+        self._gains = config.cartesian_gains()
+        self.k_p = self._gains.k_p
+        tau, a_rad = config.target_time_constant_s, config.acceleration_max_rad_s2
+        self._pose = PoseShaper(
+            VectorShaper(tau, config.speed_max_m_s, config.acceleration_max_m_s2),
+            VectorShaper(tau, config.speed_max_rad_s, a_rad),
+        )
+        v_max = np.minimum(np.array(robot.v_max_rad_s), config.speed_max_rad_s)
+        self._joints = JointShaper(tau, v_max, a_rad)
+        self._joint_k_p = np.array(config.joint_stiffness_nm_rad)
+        self._joint_k_d = np.array(config.joint_damping_nms_rad)
+        self._q_home = self._q_posture = np.array(robot.q_home_rad)
+        self._q_min = np.array(robot.q_min_rad) + config.limit_margin_rad
+        self._q_max = np.array(robot.q_max_rad) - config.limit_margin_rad
+        self._k_d, self._mobility = np.zeros(6), np.eye(6)
+        self._mobility_age = 0
+        self._is_joint = False
+
+    @property
+    def T(self) -> Vector:
+        """Shaped target of the Cartesian law, (4, 4) [m]."""
+        return self._pose.T
+
+    @property
+    def q(self) -> Vector:
+        """Shaped target of the joint law, (nq,) [rad]."""
+        return self._joints.q
+
+    def start(self) -> Wish:
+        """Begin with the Cartesian law where the arm is, its elbow included: nothing pulls at first.
+
+        Returns:
+            The wish to stay there.
+        """
+        self._pose.reset(self._model.T_base_ee)
+        self._q_posture = self._model.q
+        self._mobility_age = 0
+        self._is_joint = False
+        return Wish(None, self._model.T_base_ee.copy(), np.zeros(6), None)
+
+    def creep_home(self) -> None:
+        """Move the null-space posture towards home so slowly that the elbow never swings."""
+        step = ELBOW_SPEED_RAD_S * self.config.dt
+        way = self._q_home - self._q_posture
+        self._q_posture = self._q_posture + np.minimum(np.maximum(way, -step), step)
+
+    def torque(self, state: ArmState, wish: Wish, reasons: set[Reason]) -> Vector:
+        """Torque of the law the wish is for, (nq,) [N·m], before the gate.
+
+        A law that was not in force begins at the measured state.
+        """
+        if wish.q_des is not None:
+            return self._joint_torque(state, wish.q_des, wish.rate_des, reasons)
+        if self._is_joint:
+            self.start()
+        T_des = self._pose.T if wish.T_base_ee_des is None else wish.T_base_ee_des
+        return self._tool_torque(state, T_des, wish.rate_des)
+
+    def _joint_torque(self, state: ArmState, q_des: Vector, rate_des: Vector, reasons: set[Reason]) -> Vector:
+        if not self._is_joint:
+            self._joints.reset(self._model.q)
+            self._is_joint = True
+        allowed = np.minimum(np.maximum(q_des, self._q_min), self._q_max)
+        if (allowed != q_des).any():
+            reasons.add(Reason.TARGET_LIMIT)
+        self._joints.step(allowed, rate_des, self.config.dt)
+        target = (self._joints.q, self._joints.v)
+        return joint_impedance(state.q, state.v, *target, self._joint_k_p, self._joint_k_d, self._model.bias)
+
+    def _tool_torque(self, state: ArmState, T_des: Vector, twist_des: Vector) -> Vector:
+        model, gains = self._model, self._gains
+        self._pose.step(T_des, twist_des, self.config.dt)
+        if self._mobility_age % MOBILITY_PERIOD == 0:
+            self._mobility = task_mobility(model.J_ee_aligned, model.mass_matrix())
+            self._k_d = task_damping(self._mobility, gains.k_p, gains.zeta)
+        self._mobility_age += 1
+        posture = gains.k_p_null * (self._q_posture - state.q)
+        posture = np.minimum(np.maximum(posture, -TAU_POSTURE_MAX_NM), TAU_POSTURE_MAX_NM)
+        posture -= gains.k_d_null * state.v
+        return cartesian_impedance(
+            state.v,
+            pose_error(model.T_base_ee, self._pose.T),
+            self._pose.twist,
+            feed_forward(self._mobility, self._pose.acceleration, gains),
+            self._k_d,
+            posture,
+            gains,
+            model.J_ee_aligned,
+            model.bias,
+        )
+
+
+class TorqueFade:
+    r"""Bump-free change of law: what the old one had over the new fades out.
+
+    .. math:: \tau(t) = \tau_{new}(t) + (1 - 3 s^2 + 2 s^3)\,\Delta\tau, \qquad s = t / T
+
+    so the torque is continuous at the change, and its slope as well at both ends.
+    """
+
+    def __init__(self, duration_s: float) -> None:
+        """Set how long a change takes [s]."""
+        self._duration_s = duration_s
+        self._jump: Vector | None = None
+        self._t_s = 0.0
+
+    def start(self, jump: Vector) -> None:
+        """Begin to fade out a difference, old minus new torque without gravity, (nq,) [N·m]."""
+        self._jump, self._t_s = np.array(jump), 0.0
+
+    def stop(self) -> None:
+        """Forget it: the arm is not where it was."""
+        self._jump = None
+
+    def apply(self, tau: Vector, dt: float) -> Vector:
+        """Torque of this cycle, (nq,) [N·m]."""
+        if self._jump is None:
+            return tau
+        s = self._t_s / self._duration_s
+        if s >= 1.0:
+            self._jump = None
+            return tau
+        self._t_s += dt
+        return np.asarray(tau + (1.0 - s * s * (3.0 - 2.0 * s)) * self._jump)
