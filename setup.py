@@ -44,7 +44,7 @@ setup(
     extras_require={
         "record": ["mcap", "mcap-ros2-support", "pyarrow", "opencv-python-headless"],
         "cli": ["typer", "rich", "matplotlib", "plotly", "psutil"],
-        "control": ["pin"],
+        "control": ["pin", "ruckig", "scipy"],
         "sim": ["mujoco"],
         "learn": ["torch", "diffusers", "safetensors", "tensorboard", "scipy"],
         "realsense": ["pyrealsense2"],
