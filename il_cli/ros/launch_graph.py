@@ -12,6 +12,18 @@ from launch_ros.actions import Node
 from il_core.graph import GraphOptions, graph, node_environment, options_from_text
 from launch import LaunchContext, LaunchDescription
 
+HELP = {
+    "task": "Task, by name or YAML file.",
+    "robot": "Robot, by name or YAML file; the task's own if empty.",
+    "sim": "Simulated arm and cameras, or your own drivers.",
+    "seed": "Seed of the simulated scene.",
+    "view": "Show the simulated scene in a window.",
+    "operator": "Scripted operator in a person's place.",
+    "device": "What you move: keyboard or joy.",
+    "recordings": "Folder for recordings.",
+    "checkpoint": "Folder of the policy to serve.",
+}
+
 
 def describe(name: str) -> LaunchDescription:
     """Launch description of a graph; every field of GraphOptions is a launch argument.
@@ -19,7 +31,10 @@ def describe(name: str) -> LaunchDescription:
     Args:
         name: One of il_core.graph.GRAPHS.
     """
-    arguments = [DeclareLaunchArgument(f.name, default_value=str(f.default)) for f in fields(GraphOptions)]
+    arguments = [
+        DeclareLaunchArgument(f.name, default_value=str(f.default), description=HELP[f.name])
+        for f in fields(GraphOptions)
+    ]
     added = {k: v for k, v in node_environment(os.environ).items() if os.environ.get(k) != v}
     environment = [SetEnvironmentVariable(k, v) for k, v in added.items()]
 
