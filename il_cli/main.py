@@ -41,6 +41,7 @@ COMMANDS = {
     "dataset": Entry("il_cli.dataset", "app", "Build and look into datasets."),
     "train": Entry("il_cli.train", "train", "Train a policy on a dataset."),
     "serve": Entry("il_cli.serve", "serve", "Let a trained policy drive the arm."),
+    "robot": Entry("il_cli.robot", "app", "Make a robot's files from a URDF, or show a robot."),
     "eval": Entry("il_cli.evaluate", "evaluate", "Count how often a policy succeeds."),
 }
 

@@ -109,14 +109,19 @@ class ControlConfig:
 
 
 def load_control_config(setup: Setup, path: Path | None = None) -> ControlConfig:
-    """Settings for a task: config/control/<task>.yaml where it exists, else default.yaml.
+    """Settings for a task on a robot: the first that exists in config/control/.
+
+    ``<task>.yaml`` if the robot is the task's own, for which it was made; else ``<robot>.yaml``; else
+    ``default.yaml``, whose joint gains must be as many as the robot has joints.
 
     Raises:
         ConfigError: a value is missing or wrong, or the joint gains are not one per joint.
     """
     if path is None:
-        path = config_dir() / "control" / f"{setup.task.name}.yaml"
-        path = path if path.exists() else path.with_name("default.yaml")
+        is_own = setup.robot.name == setup.task.robot
+        names = [*([setup.task.name] if is_own else []), setup.robot.name, "default"]
+        paths = [config_dir() / "control" / f"{name}.yaml" for name in names]
+        path = next((p for p in paths if p.exists()), paths[-1])
     config = load_yaml(path, ControlConfig)
     for name in ("joint_stiffness_nm_rad", "joint_damping_nms_rad"):
         if len(getattr(config, name)) != setup.robot.nq:

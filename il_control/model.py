@@ -32,7 +32,7 @@ class ArmModel:
         full = _parse(setup)
         names = list(full.names)
         for joint in (*robot.joint_names, robot.gripper_joint):
-            if joint not in names:
+            if joint and joint not in names:  # an arm without a gripper names no joint for it
                 raise ConfigError(str(setup.urdf_path), f"no joint '{joint}'; {nearest(joint, names[1:])}")
         locked = [full.getJointId(n) for n in names[1:] if n not in robot.joint_names]
         self.model = pin.buildReducedModel(full, locked, pin.neutral(full))

@@ -137,8 +137,8 @@ class RobotSpec:
         if not all(lo < home < hi for lo, home, hi in ordered):
             raise ConfigError(f"robot '{self.name}'", "need q_min_rad < q_home_rad < q_max_rad")
         limits = (*self.v_max_rad_s, *self.tau_max_nm, *self.tau_rate_max_nm_s, *self.a_max_rad_s2)
-        if min(limits) <= 0 or (self.gripper_closed_m == 0.0 and self.gripper_open_m <= 0):
-            raise ConfigError(f"robot '{self.name}'", "speed, torque and gripper limits must be positive")
+        if min(limits) <= 0:
+            raise ConfigError(f"robot '{self.name}'", "speed, torque and acceleration limits must be positive")
         if self.gripper_open_m == self.gripper_closed_m:
             raise ConfigError(f"robot '{self.name}'", "gripper_open_m and gripper_closed_m must differ")
 

@@ -86,14 +86,16 @@ def describe(
     limits = derive.limits(body, arm)
     q_home = derive.home(body, limits)
     gains = derive.gains(body, limits, q_home)
+    friction = derive.held_by_friction(body, gains.joint_k, arm)
+    notes = ([friction] if friction else []) + made.notes
     return Description(
         name=name,
         joint_names=tuple(j.name for j in arm.joints),
         ee_frame=tool,
         gripper_joint="" if arm.gripper is None else arm.gripper.name,
-        robot=robot_yaml(name, path.name, arm, tool, limits, q_home, made.notes, interface),
+        robot=robot_yaml(name, path.name, arm, tool, limits, q_home, notes, interface),
         urdf=made.text,
         srdf=srdf(name, pairs),
         control=control_yaml(name, body.nq, gains),
-        warnings=(*limits.warnings, *arm.notes, *made.notes),
+        warnings=(*limits.warnings, *arm.notes, *notes),
     )

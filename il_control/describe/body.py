@@ -50,7 +50,8 @@ class Body:
             full = pin.buildModelFromUrdf(str(urdf))
             geometry = pin.buildGeomFromUrdf(full, str(urdf), pin.GeometryType.COLLISION)
         except (ValueError, RuntimeError) as error:
-            raise ConfigError(str(urdf), f"not a usable URDF: {str(error).strip() or 'parser gave no reason'}") from error
+            reason = str(error).strip() or "parser gave no reason"
+            raise ConfigError(str(urdf), f"not a usable URDF: {reason}") from error
         names = [j.name for j in arm.joints]
         locked = [full.getJointId(n) for n in list(full.names)[1:] if n not in names]
         self.model, [self.geometry] = pin.buildReducedModel(full, [geometry], locked, pin.neutral(full))
@@ -138,7 +139,7 @@ class Body:
         for i, (first, a) in enumerate(links):
             for second, b in links[i + 1 :]:
                 if abs(a - b) <= 1:
-                    pairs.append(Pair(*sorted((first, second)), "Adjacent"))
+                    pairs.append(Pair(min(first, second), max(first, second), "Adjacent"))
         self._remove(pairs)
         counts: dict[tuple[str, str], int] = {}
         for q in self.samples(n):

@@ -110,13 +110,20 @@ def limits(body: Body, arm: Arm) -> Limits:
 
 
 _WHY = {
-    "q": f"{MARGIN_RAD} rad (at most 5 % of the range) inside the URDF's limits: room for the cushion to stop the joint.",
+    "q": f"{MARGIN_RAD} rad (at most 5 % of the range) inside the URDF's limits: room for the cushion to stop it.",
     "v": f"{SHARE:.0%} of the URDF's; {SPEED_RAD_S} rad/s where it gives none.",
     "tau": f"{SHARE:.0%} of the URDF's; where it gives none, twice the weight plus 5 rad/s2.",
     "tau_rate": f"Full torque in {TORQUE_TIME_S * 1e3:.0f} ms.",
     "a": f"Torque left beside the weight, over the largest inertia; at most {ACCELERATION_MAX:.0f} rad/s2.",
     "armature": "A guess: the FR3's 0.1 kg m2 for 87 N m, scaled by torque. Gains count on half of it only.",
 }
+
+
+def held_by_friction(body: Body, k: Vector, arm: Arm) -> str:
+    """What the URDF's dry friction does to the joint law: it rests up to friction / stiffness away."""
+    off = np.asarray(body.model.upperDryFrictionLimit) / np.maximum(k, 1e-9)
+    far = [f"{j.name} {x:.2g} rad" for j, x in zip(arm.joints, off, strict=True) if x > 0.01]
+    return f"dry friction of the URDF may hold joints beside their targets: {', '.join(far)}" if far else ""
 
 
 def home(body: Body, at: Limits) -> Vector:
@@ -146,10 +153,12 @@ def home(body: Body, at: Limits) -> Vector:
         tool = body.tool(q)
         down = -float(tool[2, 2]) if body.nq >= 6 else 0.0
         ahead = float(tool[0, 3] / max(np.hypot(tool[0, 3], tool[1, 3]), 1e-6))
-        scores.append((float(np.prod(singular)), room - max(0.0, load - 0.5) + 0.3 * (down + ahead) - 2.0 * (low < 0.02)))
+        rest = room - max(0.0, load - 0.5) + 0.3 * (down + ahead) - 2.0 * (low < 0.02)
+        scores.append((float(np.prod(singular)), rest))
     table = np.array(scores)
     total = table[:, 0] / max(float(table[:, 0].max()), 1e-12) + table[:, 1]
-    return free[int(np.argmax(total))]
+    best: Vector = free[int(np.argmax(total))]
+    return best
 
 
 def joint_gains(body: Body, at: Limits, q_home: Vector) -> tuple[Vector, Vector]:
@@ -229,7 +238,7 @@ def _postures(body: Body) -> Vector:
 
 def _inverses(body: Body, at: Limits) -> list[Vector]:
     """Inverse inertia at those postures; half of the guessed armature counts."""
-    return [np.linalg.inv(body.mass_matrix(q, at.armature / 2.0)) for q in _postures(body)]
+    return [np.asarray(np.linalg.inv(body.mass_matrix(q, at.armature / 2.0)), float) for q in _postures(body)]
 
 
 def _fastest(rates: list[Vector]) -> tuple[float, Vector]:

@@ -117,7 +117,9 @@ def _add_inertial(new: ET.Element, inertial: ET.Element, link: str, out: Rewritt
             element.find("inertia").set(key, f"{matrix[i, k]:.9g}")  # type: ignore[union-attr] # read above
         if mass >= SOLID_KG:
             text = ", ".join(f"{m:.3g}" for m in moments)
-            out.notes.append(f"link '{link}': no body of {mass:.3g} kg has the moments {text} kg m2; smallest ones raised")
+            out.notes.append(
+                f"link '{link}': no body of {mass:.3g} kg has the moments {text} kg m2; smallest ones raised"
+            )
     new.append(element)
 
 
@@ -264,8 +266,11 @@ def _transform(origin: ET.Element | None) -> Vector:
 def _origin(T: Vector) -> ET.Element:
     """A (4, 4) as a URDF origin."""
     rpy = pin.rpy.matrixToRpy(np.ascontiguousarray(T[:3, :3]))
-    write = lambda v: " ".join(f"{x:.9g}" for x in np.where(np.abs(v) < 1e-12, 0.0, v))  # noqa: E731
-    return ET.Element("origin", xyz=write(T[:3, 3]), rpy=write(rpy))
+    return ET.Element("origin", xyz=_text(T[:3, 3]), rpy=_text(rpy))
+
+
+def _text(values: Vector) -> str:
+    return " ".join(f"{x:.9g}" for x in np.where(np.abs(values) < 1e-12, 0.0, values))
 
 
 def _size(shape: Shape) -> dict[str, str]:
@@ -273,5 +278,3 @@ def _size(shape: Shape) -> dict[str, str]:
     if shape.kind == "box":
         return {"size": " ".join(f"{x:.5g}" for x in shape.size)}
     return {k: f"{x:.5g}" for k, x in zip(keys, shape.size, strict=True)}
-
-

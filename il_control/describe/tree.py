@@ -112,7 +112,7 @@ class Tree:
         if lower is not None and upper is not None and lower >= upper:
             lower = upper = None  # 0, 0 is how some exporters write "none"
         mimics = "" if mimic is None else str(mimic.get("joint"))
-        return Joint(name, kind, *ends, lower, upper, effort, velocity, mimics, e)
+        return Joint(name, kind, ends[0], ends[1], lower, upper, effort, velocity, mimics, e)
 
     def way(self, link: str) -> list[Joint]:
         """All joints from the root to a link, fixed ones too."""
@@ -210,7 +210,8 @@ def find_arm(tree: Tree, ee_frame: str = "", gripper_joint: str | None = None) -
         chain = arms[0]
         rivals = [arm for arm in arms if len(arm) == len(chain)]
         if len(rivals) > 1:
-            tips = ", ".join(f"--ee-frame {_tool(tree, arm[-1].child)} ({arm[0].name} .. {arm[-1].name})" for arm in rivals)
+            tools = [(_tool(tree, arm[-1].child), arm) for arm in rivals]
+            tips = ", ".join(f"--ee-frame {tool} ({arm[0].name} .. {arm[-1].name})" for tool, arm in tools)
             raise ConfigError(where, f"{len(rivals)} chains of {len(chain)} joints may be the arm; choose one: {tips}")
         ee_frame = _tool(tree, chain[-1].child)
     gripper, followers, notes = _find_gripper(tree, chain[-1].child, gripper_joint)

@@ -66,7 +66,7 @@ def _gripper(arm: Arm) -> list[str]:
 
 def control_yaml(name: str, nq: int, g: Gains) -> str:
     """config/control/<name>.yaml: conservative gains."""
-    rule = f"max |eig(M^-1 D)| * 1 ms <= {DECAY_MAX} in every posture sampled, with half of the guessed armature"
+    rule = f"then lowered until max |eig(M^-1 D)| * 1 ms <= {DECAY_MAX} in every posture, with half of the armature"
     values = {
         "rate_hz": "1000",
         "stiffness_n_m": _list(np.full(3, g.k_m)),
@@ -91,12 +91,12 @@ def control_yaml(name: str, nq: int, g: Gains) -> str:
         "limit_damping_nms_rad": _number(g.limit_d),
     }
     reasons = {
-        "stiffness_n_m": f"The bounded error asks for half of the torque left near home, at most 600 N/m; then lowered until {rule}.",
-        "joint_stiffness_nm_rad": f"{ERROR_RAD} rad asks for half of the torque, at most 600; critically damped at home; then lowered by the same rule.",
-        "null_stiffness_nm_rad": "From the smallest inertia a joint can have alone: a preference of the elbow, never a force.",
-        "limit_stiffness_nm_rad": "Cushion at the position limits: stable for the smallest inertia a joint can have alone.",
+        "stiffness_n_m": f"The bounded error asks for half of the torque left near home, at most 600 N/m; {rule}.",
+        "joint_stiffness_nm_rad": f"{ERROR_RAD} rad asks for half of the torque; critical at home; lowered likewise.",
+        "null_stiffness_nm_rad": "From the smallest inertia of a joint alone: a preference of the elbow.",
+        "limit_stiffness_nm_rad": "Cushion at the position limits: stable for the smallest inertia of a joint alone.",
     }
-    lines = [f"# Gains of {name} ({nq} joints), made by `il robot new`: stable and soft rather than exact; raise them on the arm."]
+    lines = [f"# Gains of {name} ({nq} joints), made by `il robot new`: stable and soft rather than exact."]
     for key, value in values.items():
         if key in reasons:
             lines.append(f"# {reasons[key]}")

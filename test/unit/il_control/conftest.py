@@ -1,10 +1,15 @@
 """The real arm's setup and model for the tests of its controller."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from il_control.config import load_control_config
-from il_control.model import ArmModel
-from il_core.config import load_setup
+sys.path.insert(0, str(Path(__file__).parent))  # the arms the tests make themselves
+
+from il_control.config import load_control_config  # noqa: E402 - needs the path
+from il_control.model import ArmModel  # noqa: E402
+from il_core.config import load_setup  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ def test_impossible_tasks_are_refused(make_setup, changes, problem):
     [
         ({"q_max_rad": (1.0,)}, "'q_max_rad' has 1 values for 2 joints"),
         ({"q_home_rad": (0.0, 5.0)}, "need q_min_rad < q_home_rad < q_max_rad"),
-        ({"tau_max_nm": (1.0, 0.0)}, "speed, torque and gripper limits must be positive"),
+        ({"tau_max_nm": (1.0, 0.0)}, "speed, torque and acceleration limits must be positive"),
     ],
 )
 def test_impossible_robots_are_refused(tiny_setup, changes, problem):
