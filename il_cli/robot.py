@@ -24,6 +24,8 @@ def new(
     ee_frame: Annotated[str, typer.Option(help="Link of the tool; says which arm, if there are several.")] = "",
     gripper_joint: Annotated[str | None, typer.Option(help='Joint of the gripper; "" for none.')] = None,
     interface: Annotated[Interface, typer.Option(help="What the arm takes as command.")] = Interface.EFFORT,
+    home: Annotated[str, typer.Option(help='Home posture [rad], as "0 -0.785 0 ..."; else searched for.')] = "",
+    armature: Annotated[str, typer.Option(help="Rotor inertia at the joints [kg·m²]; else guessed.")] = "",
     force: Annotated[bool, typer.Option(help="Write over files that exist.")] = False,
 ) -> None:
     """Derive a robot from a URDF: limits, home, gains, collision pairs, and shapes without meshes.
@@ -35,7 +37,8 @@ def new(
     from il_control.describe import describe
     from il_core.config import config_dir
 
-    made = describe(urdf, name=name, ee_frame=ee_frame, gripper_joint=gripper_joint, interface=interface)
+    known = {"q_home": _numbers("--home", home), "armature": _numbers("--armature", armature)}
+    made = describe(urdf, name=name, ee_frame=ee_frame, gripper_joint=gripper_joint, interface=interface, **known)
     files = made.files(out or config_dir() / "robot")
     existing = [str(path) for path in files if path.exists()]
     if existing and not force:
@@ -49,6 +52,14 @@ def new(
     console.print(f"{made.name}: {joints}, tool {made.ee_frame}, gripper {gripper}", highlight=False, markup=False)
     for warning in made.warnings:
         console.print(f"check: {warning}", highlight=False, markup=False)
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    """Numbers separated by spaces."""
+    try:
+        return tuple(float(x) for x in text.split())
+    except ValueError:
+        raise ConfigError(option, f"expected numbers separated by spaces, got '{text}'") from None
 
 
 @app.command()

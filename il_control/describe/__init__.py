@@ -6,6 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from il_control.describe import derive
 from il_control.describe.body import Body
 from il_control.describe.rewrite import rewrite
@@ -13,6 +15,7 @@ from il_control.describe.tree import Tree, find_arm
 from il_control.describe.write import control_yaml, is_name, robot_yaml, srdf
 from il_core.errors import ConfigError
 from il_core.spec import Interface
+from il_core.types import Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ def describe(
     ee_frame: str = "",
     gripper_joint: str | None = None,
     interface: Interface = Interface.EFFORT,
+    q_home: tuple[float, ...] = (),
+    armature: tuple[float, ...] = (),
 ) -> Description:
     """Derive a robot from a URDF.
 
@@ -67,6 +72,8 @@ def describe(
         ee_frame: Link of the tool; empty: chosen by name. It also says which of several arms is meant.
         gripper_joint: Joint of the gripper; empty: none; None: looked for behind the arm.
         interface: What the arm takes as command.
+        q_home: Home posture if known, (nq,) [rad]; empty: searched for.
+        armature: Reflected rotor inertia if known, (nq,) [kg·m²]; empty: guessed from the torques.
 
     Raises:
         ConfigError: the URDF is broken, or no arm can be made of it; the message says what to do.
@@ -83,9 +90,10 @@ def describe(
         urdf.write_text(made.text)
         body = Body(urdf, arm, tool)
     pairs = body.disable()
-    limits = derive.limits(body, arm)
-    q_home = derive.home(body, limits)
-    gains = derive.gains(body, limits, q_home)
+    limits = derive.limits(body, arm, _given("armature", armature, body.nq))
+    known = _given("home", q_home, body.nq)
+    home = derive.home(body, limits) if known is None else derive.check_home(body, limits, known)
+    gains = derive.gains(body, limits, home)
     friction = derive.held_by_friction(body, gains.joint_k, arm)
     notes = ([friction] if friction else []) + made.notes
     return Description(
@@ -93,9 +101,22 @@ def describe(
         joint_names=tuple(j.name for j in arm.joints),
         ee_frame=tool,
         gripper_joint="" if arm.gripper is None else arm.gripper.name,
-        robot=robot_yaml(name, path.name, arm, tool, limits, q_home, notes, interface),
+        robot=robot_yaml(name, path.name, arm, tool, limits, home, notes, interface),
         urdf=made.text,
         srdf=srdf(name, pairs),
         control=control_yaml(name, body.nq, gains),
         warnings=(*limits.warnings, *arm.notes, *notes),
     )
+
+
+def _given(what: str, values: tuple[float, ...], nq: int) -> Vector | None:
+    """Values a person gave, one for each joint, or None.
+
+    Raises:
+        ConfigError: they are not as many as the joints.
+    """
+    if not values:
+        return None
+    if len(values) != nq:
+        raise ConfigError(what, f"has {len(values)} values for {nq} joints")
+    return np.array(values, dtype=np.float64)

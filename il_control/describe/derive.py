@@ -65,7 +65,7 @@ class Gains:
     limit_d: float
 
 
-def limits(body: Body, arm: Arm) -> Limits:
+def limits(body: Body, arm: Arm, armature: Vector | None = None) -> Limits:
     """Limits from the URDF with a margin; where it has none, from weight and inertia.
 
     Raises:
@@ -83,7 +83,8 @@ def limits(body: Body, arm: Arm) -> Limits:
     tau = np.where(has_effort, SHARE * effort, np.round(2.0 * gravity + 5.0 * inertia + 0.1, 2))
     speed = np.array([j.velocity for j in arm.joints])
     has_speed = np.isfinite(speed) & (speed > 0.0)
-    armature = np.maximum(ARMATURE_PER_NM * tau, 1e-3)
+    why = _WHY if armature is None else _WHY | {"armature": "Given, not derived; gains count on half of it only."}
+    armature = np.maximum(ARMATURE_PER_NM * tau, 1e-3) if armature is None else armature
     spare = np.maximum(tau - gravity, 0.1 * tau)
     a = np.minimum(spare / (inertia + armature), ACCELERATION_MAX)
     missing = [n.name for n, ok in zip(arm.joints, has_effort, strict=True) if not ok]
@@ -104,7 +105,7 @@ def limits(body: Body, arm: Arm) -> Limits:
         tau_max=tau,
         tau_rate=tau / TORQUE_TIME_S,
         armature=armature,
-        why=_WHY,
+        why=why,
         warnings=tuple(warnings),
     )
 
@@ -159,6 +160,22 @@ def home(body: Body, at: Limits) -> Vector:
     total = table[:, 0] / max(float(table[:, 0].max()), 1e-12) + table[:, 1]
     best: Vector = free[int(np.argmax(total))]
     return best
+
+
+def check_home(body: Body, at: Limits, q_home: Vector) -> Vector:
+    """A home posture that a person chose.
+
+    Raises:
+        ConfigError: it is outside the limits, or the arm collides with itself there.
+    """
+    if not ((q_home > at.q_min) & (q_home < at.q_max)).all():
+        raise ConfigError("home", f"{q_home.tolist()} is outside the limits {at.q_min.round(3)} to {at.q_max.round(3)}")
+    pairs = body.colliding(q_home)
+    if pairs:
+        raise ConfigError(
+            "home", f"the arm collides with itself there: {', '.join(' and '.join(p) for p in sorted(pairs))}"
+        )
+    return q_home
 
 
 def joint_gains(body: Body, at: Limits, q_home: Vector) -> tuple[Vector, Vector]:

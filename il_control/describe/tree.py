@@ -11,6 +11,7 @@ from il_core.errors import ConfigError, nearest
 
 MOVING = ("revolute", "continuous", "prismatic")
 FINGER = re.compile(r"grip|finger|jaw|thumb|knuckle|claw|hand_", re.IGNORECASE)
+PREFIX = re.compile(r"(</?|\s)([A-Za-z]\w*):(?=[A-Za-z]\w*[\s=/>])")
 FINGER_TRAVEL_M = 0.2  # a last prismatic joint with less travel is a finger, not a part of the arm
 TOOL = re.compile(r"tcp|tool0|grasp|tool|gripper_frame|ee_link|eef|ee$|end_effector", re.IGNORECASE)
 
@@ -72,12 +73,7 @@ class Tree:
             ConfigError: it is missing, not XML, not a URDF, or not a tree.
         """
         self.path = path
-        try:
-            self.root = ET.parse(path).getroot()  # noqa: S314 - expat as shipped refuses entity bombs
-        except FileNotFoundError:
-            raise ConfigError(str(path), "no such file") from None
-        except (ET.ParseError, OSError) as error:
-            raise ConfigError(str(path), f"not readable as URDF: {error}") from error
+        self.root = _read(path)
         if self.root.tag != "robot":
             raise ConfigError(str(path), f"not a URDF: its root is <{self.root.tag}>, not <robot>; expand xacro first")
         self.links = {str(e.get("name")): e for e in self.root.findall("link")}
@@ -166,6 +162,20 @@ class Tree:
 
         walk(self.base, [])
         return sorted(found, key=len, reverse=True)
+
+
+def _read(path: Path) -> ET.Element:
+    """The XML of a URDF; prefixes without a namespace, which URDF parsers let pass, are none."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise ConfigError(str(path), "no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"not readable as URDF: {error}") from error
+    try:
+        return ET.fromstring(PREFIX.sub(r"\1\2_", text))  # noqa: S314 - expat as shipped refuses entity bombs
+    except (ET.ParseError, ValueError) as error:
+        raise ConfigError(str(path), f"not readable as URDF: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def robot_yaml(name: str, source: str, arm: Arm, ee_frame: str, at: Limits, q_ho
     lines += _gripper(arm)
     lines += [f"ee_frame: {ee_frame}", f"interface: {interface.value}"]
     lines += [
-        "# Free of self-collision, well inside the range, the tool ahead and easy to move.",
+        "# Free of self-collision and inside the limits; if searched for, with the tool ahead and easy to move.",
         f"q_home_rad: {_list(q_home)}",
         f"# {at.why['armature']}",
         f"armature_kg_m2: {_list(at.armature)}",
