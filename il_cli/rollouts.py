@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from il_core import topics
+from il_core.errors import GraphError
 from il_core.stats import wilson95
 
 if TYPE_CHECKING:
@@ -57,8 +59,11 @@ def attempt(session: Session, seed: int, limit_s: float, check: Callable[[], Non
             check()
             time.sleep(0.02)
         seconds = time.monotonic() - start
-    finally:
-        session.set_bool(topics.POLICY_ENABLE, False)
+    except BaseException:
+        with contextlib.suppress(GraphError):  # what went wrong matters more than a policy that does not answer
+            session.set_bool(topics.POLICY_ENABLE, False, timeout_s=1.0)
+        raise
+    session.set_bool(topics.POLICY_ENABLE, False)
     session.trigger(topics.CONTROLLER_HOLD)
     path = np.array([pose.T_base_ee[:3, 3] for pose in session.path]).reshape(-1, 3)
     return Rollout(seed, session.success, seconds, path)

@@ -48,8 +48,9 @@ RECORDER_DISCARD = "recorder/discard"
 RECORDER_SUCCESS = "recorder/success"
 RECORDER_FAILURE = "recorder/failure"
 POLICY_ENABLE = "policy/enable"  # std_srvs/SetBool
+OPERATOR_PREPARE = "operator/prepare"  # the scripted operator takes the arm where a missed grasp leaves it
 OPERATOR_PERFORM = "operator/perform"  # the scripted operator shows the task once
-OPERATOR_DONE = "operator/done"  # std_msgs/Bool topic, latched: the demonstration is over
+OPERATOR_DONE = "operator/done"  # std_msgs/Bool topic, latched: what the operator was asked to do is over
 
 
 def object_pose(name: str) -> str:

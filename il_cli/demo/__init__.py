@@ -23,6 +23,7 @@ class DemoOptions:
         out: Folder of the report; recordings, datasets and checkpoints go below it.
         demonstrations: Successful demonstrations to record.
         rollouts: Attempts of the learned policy.
+        train_seconds: Longest training of a policy [s]; 0 = as its recipe says.
         seed: First seed of the scenes; rollouts use seeds no demonstration used.
         view: Show the simulated scene in a window.
         hand_guided: Recordings of real hand guiding (.mat).
@@ -31,6 +32,7 @@ class DemoOptions:
     out: Path
     demonstrations: int
     rollouts: int
+    train_seconds: float
     seed: int
     view: bool
     hand_guided: Path
@@ -40,6 +42,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the report and all data.")] = Path("outputs/demo"),
     demonstrations: Annotated[int, typer.Option(min=2, help="Demonstrations to record.")] = 36,
     rollouts: Annotated[int, typer.Option(min=1, help="Attempts of the learned policy.")] = 20,
+    train_seconds: Annotated[
+        float, typer.Option(min=0.0, help="Longest training of a policy [s]; 0: as its recipe says.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="First seed of the scenes.")] = 0,
     view: Annotated[bool, typer.Option("--view", help="Show the simulated scene in a window.")] = False,
     hand_guided: Annotated[Path, typer.Option(help="Recordings of real hand guiding (.mat).")] = Path(
@@ -54,7 +59,7 @@ def demo(
     from il_core.graph import ros_environment
 
     os.environ.update(ros_environment(os.environ))  # before ROS starts in this process
-    options = DemoOptions(out, demonstrations, rollouts, seed, view, hand_guided)
+    options = DemoOptions(out, demonstrations, rollouts, train_seconds, seed, view, hand_guided)
     console = Console()
     measured = run_demo(options, console)
     successes, episodes = measured.rollout["successes"], measured.rollout["episodes"]

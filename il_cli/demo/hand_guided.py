@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,9 @@ class Learned:
     p_start: NDArray[np.float64]
 
 
-def learn(mat: Path, setup: Setup, out: Path, advance: Callable[[float, str], None]) -> Learned:
+def learn(
+    mat: Path, setup: Setup, out: Path, advance: Callable[[float, str], None], overrides: Sequence[str] = ()
+) -> Learned:
     """Import the recordings, learn from all but one.
 
     Args:
@@ -59,6 +61,7 @@ def learn(mat: Path, setup: Setup, out: Path, advance: Callable[[float, str], No
         setup: Drawing task and robot.
         out: Folder for recordings, datasets and checkpoint.
         advance: Told the progress in [0, 1] and a note.
+        overrides: Changes of the training recipe, ``key=value`` each.
     """
     from il_cli.train import run as run_training
     from il_teleop.dataset import BuildOptions, build
@@ -78,7 +81,7 @@ def learn(mat: Path, setup: Setup, out: Path, advance: Callable[[float, str], No
         advance(0.8 * (progress.fraction - seen[0]), f"loss {progress.loss:.4f}")
         seen[0] = progress.fraction
 
-    result = run_training(learned.path, "bc", out / "checkpoint", on_progress=follow)
+    result = run_training(learned.path, "bc", out / "checkpoint", overrides=overrides, on_progress=follow)
     paths = tool_paths(learned.path, setup)
     return Learned(
         checkpoint=result.path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from il_cli.demo import figures
 from il_cli.demo.report import Measured
 from il_core import topics
 from il_core.config import Setup
+from il_sim.experts.pick_place import begins_after_a_miss
 
 if TYPE_CHECKING:
     from il_cli.process import Supervisor
@@ -31,7 +32,8 @@ Advance = Callable[[float, str], None]
 def record(session: Session, supervisor: Supervisor, seeds: range, wanted: int, advance: Advance) -> list[Path]:
     """Let the operator show the task until ``wanted`` demonstrations succeeded.
 
-    Failed demonstrations are kept too, labelled as such; the dataset leaves them out.
+    Every second one begins where a missed grasp leaves the arm: that teaches the way back. Failed
+    demonstrations are kept too, labelled as such; the dataset leaves them out.
 
     Returns:
         Folders of all recordings kept, in order.
@@ -42,10 +44,10 @@ def record(session: Session, supervisor: Supervisor, seeds: range, wanted: int, 
         if good == wanted:
             break
         rollouts.reset(session, seed, supervisor.check)
+        if begins_after_a_miss(seed):
+            _operate(session, supervisor, topics.OPERATOR_PREPARE)
         session.trigger(topics.RECORDER_START)
-        session.trigger(topics.OPERATOR_PERFORM)
-        session.wait(lambda: not session.flag(topics.OPERATOR_DONE), 5.0, "operator starts", supervisor.check)
-        _watch(session, supervisor)
+        _operate(session, supervisor, topics.OPERATOR_PERFORM)
         session.trigger(topics.RECORDER_STOP)
         session.trigger(topics.RECORDER_SUCCESS if session.success else topics.RECORDER_FAILURE)
         answer = session.trigger(topics.RECORDER_KEEP)
@@ -55,8 +57,10 @@ def record(session: Session, supervisor: Supervisor, seeds: range, wanted: int, 
     return kept
 
 
-def _watch(session: Session, supervisor: Supervisor) -> None:
-    """Wait until the operator is done, or has had long enough: then the scene tells failure."""
+def _operate(session: Session, supervisor: Supervisor, service: str) -> None:
+    """Let the operator act until it is done, or has had long enough: then the scene tells failure."""
+    session.trigger(service)
+    session.wait(lambda: not session.flag(topics.OPERATOR_DONE), 5.0, "operator starts", supervisor.check)
     end = time.monotonic() + DEMONSTRATION_LIMIT_S
     while not session.flag(topics.OPERATOR_DONE) and time.monotonic() < end:
         supervisor.check()
@@ -124,7 +128,7 @@ def build(recordings: list[Path], setup: Setup, out: Path, advance: Advance) -> 
     return report.path
 
 
-def train(measured: Measured, dataset: Path, out: Path, advance: Advance) -> Path:
+def train(measured: Measured, dataset: Path, out: Path, advance: Advance, overrides: Sequence[str] = ()) -> Path:
     """Train the diffusion policy.
 
     Returns:
@@ -139,7 +143,7 @@ def train(measured: Measured, dataset: Path, out: Path, advance: Advance) -> Pat
         advance(progress.fraction - seen[0], f"loss {progress.loss:.4f}, held out {progress.val_mm:.1f} mm")
         seen[0] = progress.fraction
 
-    result = run_training(dataset, "diffusion", out, on_progress=follow)
+    result = run_training(dataset, "diffusion", out, overrides=overrides, on_progress=follow)
     measured.train = {
         "policy": "diffusion",
         "parameters": result.parameters,

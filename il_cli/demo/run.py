@@ -46,6 +46,11 @@ def _graph(name: str, out: Path, options: DemoOptions, **values: Any) -> Graph: 
     return graph(name, GraphOptions(recordings=str(out / "recordings"), view=options.view, **values))
 
 
+def _overrides(options: DemoOptions) -> tuple[str, ...]:
+    """Changes of the training recipes."""
+    return (f"max_seconds={options.train_seconds}",) if options.train_seconds else ()
+
+
 def _pick_place(options: DemoOptions, out: Path, measured: report.Measured, display: PhaseDisplay) -> None:
     """Record, build, train, roll out."""
     setup = load_setup("pick_place")
@@ -62,7 +67,7 @@ def _pick_place(options: DemoOptions, out: Path, measured: report.Measured, disp
         dataset = pick_place.build(recordings, setup, out / "dataset", advance)
     pick_place.show_episodes(measured, dataset, setup)
     with display.phase("train the diffusion policy", 1.0) as advance:
-        checkpoint = pick_place.train(measured, dataset, out / "checkpoint", advance)
+        checkpoint = pick_place.train(measured, dataset, out / "checkpoint", advance, _overrides(options))
     served = _graph("policy", out, options, task="pick_place", checkpoint=str(checkpoint))
     with Supervisor(served, out / "log" / "policy") as supervisor, Session() as session:
         with display.phase("serve the policy"):
@@ -87,7 +92,7 @@ def _hand_guided(options: DemoOptions, out: Path, measured: report.Measured, dis
     """Import, learn from five, draw, compare with the sixth."""
     setup = load_setup("draw_symbol")
     with display.phase("import and learn the hand guiding", 1.0) as advance:
-        learned = hand_guided.learn(options.hand_guided, setup, out / "hand_guided", advance)
+        learned = hand_guided.learn(options.hand_guided, setup, out / "hand_guided", advance, _overrides(options))
     served = _graph("policy", out, options, task="draw_symbol", checkpoint=str(learned.checkpoint))
     with Supervisor(served, out / "log" / "draw") as supervisor, Session() as session:
         with display.phase("draw the symbol"):

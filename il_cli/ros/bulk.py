@@ -23,7 +23,7 @@ from il_core.store.recording import RecordingWriter
 from il_core.types import ArmCommand, ArmState, Outcome
 from il_core.wire import JointMap
 from il_sim.camera import Renderer
-from il_sim.experts.pick_place import PickPlaceOperator
+from il_sim.experts.pick_place import MissedGrasp, PickPlaceOperator, begins_after_a_miss
 from il_sim.plant import Plant
 from il_sim.tasks.pick_place import BIN, CUBE
 from il_teleop.recorder_report import header_of
@@ -71,7 +71,8 @@ class Performance:
         self._setup, self._joints = setup, JointMap(setup.robot)
         self._plant = Plant(setup, seed, start_ns=start_ns)
         self._cycle = make_cycle(setup)
-        self._operator = PickPlaceOperator(seed)
+        self._operator: PickPlaceOperator | MissedGrasp
+        self._seed = seed
         self._retarget_config = load_yaml(config_dir() / "teleop" / "retarget.yaml", RetargetConfig)
         self._retargeter = Retargeter(self._retarget_config)
         self._renderer = Renderer(self._plant.model, setup.robot)
@@ -91,13 +92,12 @@ class Performance:
         """
         for _ in range(SETTLE_STEPS):
             self._step(is_driving=False)
+        if begins_after_a_miss(self._seed):
+            self._operate(MissedGrasp(self._seed))
         self._frames_start_ns, self._frames = self._plant.now_ns, 0
         self._tape = Tape(self._root, self._setup, self._clock)
         try:
-            steps = 0
-            while not self._operator.is_done and steps < LIMIT_STEPS:
-                self._step(is_driving=True)
-                steps += 1
+            self._operate(PickPlaceOperator(self._seed))
             for _ in range(AFTER_STEPS):
                 self._step(is_driving=False)
             outcome = Outcome.SUCCESS if self._plant.is_done() else Outcome.FAILURE
@@ -105,6 +105,13 @@ class Performance:
         finally:
             self._tape.writer.discard()  # does nothing after commit
             self._renderer.close()
+
+    def _operate(self, operator: PickPlaceOperator | MissedGrasp) -> None:
+        self._operator = operator
+        steps = 0
+        while not operator.is_done and steps < LIMIT_STEPS:
+            self._step(is_driving=True)
+            steps += 1
 
     def _step(self, *, is_driving: bool) -> None:
         """One millisecond: state, control, records, physics."""

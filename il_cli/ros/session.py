@@ -145,12 +145,12 @@ class Session:
             time.sleep(MATCH_S)
         client = self._clients[name]
         self.wait(client.service_is_ready, timeout_s, f"service '{name}'")
-        done = threading.Event()
+        done, futures = threading.Event(), []
         for _ in range(ATTEMPTS):
-            future = client.call_async(request)
-            future.add_done_callback(lambda _: done.set())
-            if done.wait(timeout_s / ATTEMPTS):
-                return future.result()
+            futures.append(client.call_async(request))
+            futures[-1].add_done_callback(lambda _: done.set())
+            if done.wait(timeout_s / ATTEMPTS):  # any attempt's answer will do, the first is the true one
+                return next(future for future in futures if future.done()).result()
         raise GraphError(f"service '{name}' gave no answer within {timeout_s:.0f} s; its node may hang")
 
     def trigger(self, name: str, timeout_s: float = 10.0) -> str:

@@ -16,6 +16,12 @@ ACCELERATION_M_S2 = 1.2  # a thumb does not jump
 CLOSE_S, OPEN_S = 0.6, 0.4
 LIFTED_M, GIVE_UP_S = 0.035, 24.0
 
+# Where a missed grasp leaves the tool, relative to the cube's centre.
+NEAR_M, FAR_M, FAR_SHARE = (0.0, 0.08), (0.08, 0.25), 0.33
+CLEAR_M = 0.05  # at this distance closed fingers pass the cube whatever its heading
+OVER_CUBE_M, HIGH_M = 0.04, 0.17
+REACH_MIN_M, REACH_MAX_M = (0.40, -0.22), (0.62, 0.16)  # beside the bin, over the table
+
 
 class Phase(Enum):
     """What the operator is about."""
@@ -63,6 +69,66 @@ def habits_of(seed: int) -> Habits:
     )
 
 
+class Stick:
+    """A thumb on a stick: follows the distance seen, with bounded speed and acceleration."""
+
+    def __init__(self, speed_m_s: float) -> None:
+        """Begin at rest."""
+        self._speed_m_s = speed_m_s
+        self._velocity = np.zeros(3)
+
+    def towards(self, error: Vector, dt: float) -> Vector:
+        """Tool velocity of this moment, (3,) [m/s], for a distance to go, (3,) [m]."""
+        wanted = error * GAIN_1_S
+        speed = float(np.linalg.norm(wanted))
+        if speed > self._speed_m_s:
+            wanted *= self._speed_m_s / speed
+        change = np.clip(wanted - self._velocity, -ACCELERATION_M_S2 * dt, ACCELERATION_M_S2 * dt)
+        self._velocity = self._velocity + change
+        return self._velocity.copy()
+
+
+def begins_after_a_miss(seed: int) -> bool:
+    """Whether the demonstration of a scene begins where a missed grasp leaves the arm: every second one."""
+    return seed % 2 == 1
+
+
+class MissedGrasp:
+    """Brings the arm where a failed grasp leaves it: fingers closed on nothing, the cube elsewhere.
+
+    A demonstration that begins there shows the way back, without showing how to fail. A third of the
+    places is anywhere over the table, as after losing the cube on the way.
+    """
+
+    def __init__(self, seed: int) -> None:
+        """Choose the place; the same seed, the same place."""
+        rng = np.random.default_rng([seed, 1])
+        is_far = rng.random() < FAR_SHARE
+        distance_m = rng.uniform(*(FAR_M if is_far else NEAR_M))
+        bearing = rng.uniform(-np.pi, np.pi)
+        # Closed fingers would push a cube they come down on.
+        low_m = 0.0 if distance_m > CLEAR_M and not is_far else OVER_CUBE_M
+        height_m = low_m + rng.uniform(0.0, 1.0) ** 2 * (HIGH_M - low_m)
+        self._from_cube = distance_m * np.array([np.cos(bearing), np.sin(bearing), 0.0]) + [0.0, 0.0, height_m]
+        self._stick = Stick(SPEED_M_S)
+        self._is_low = False
+        self._in_s = 0.0
+        self.is_done = False
+
+    def command(self, p_ee: Vector, T_base_cube: Array, T_base_bin: Array, dt: float) -> tuple[Vector, bool]:
+        """Decide for one moment; see :meth:`PickPlaceOperator.command`."""
+        self._in_s += dt
+        goal = T_base_cube[:3, 3] + self._from_cube
+        goal[:2] = np.clip(goal[:2], REACH_MIN_M, REACH_MAX_M)
+        if not self._is_low:
+            goal[2] = max(goal[2], HIGH_M)
+        error = goal - p_ee
+        is_there = float(np.linalg.norm(error)) < 0.01
+        self.is_done = (self._is_low and is_there) or self._in_s > GIVE_UP_S / 2
+        self._is_low = self._is_low or is_there
+        return self._stick.towards(error * (not self.is_done), dt), True
+
+
 class PickPlaceOperator:
     """Looks at tool, cube and bin; answers with a stick velocity and a grip button."""
 
@@ -70,7 +136,7 @@ class PickPlaceOperator:
         """Begin a demonstration."""
         self._habits = habits_of(seed)
         self.phase = Phase.ABOVE
-        self._velocity = np.zeros(3)
+        self._stick = Stick(SPEED_M_S * self._habits.speed)
         self._in_phase_s = self._total_s = 0.0
 
     @property
@@ -97,16 +163,9 @@ class PickPlaceOperator:
         error = goal - p_ee
         if self._is_over(float(np.linalg.norm(error)) < tolerance_m):
             self._next(cube)
-        wanted = error * GAIN_1_S
-        speed = float(np.linalg.norm(wanted))
-        limit = SPEED_M_S * self._habits.speed
-        if speed > limit:
-            wanted *= limit / speed
         if self.phase in (Phase.CLOSE, Phase.OPEN, Phase.DONE):
-            wanted = np.zeros(3)
-        change = np.clip(wanted - self._velocity, -ACCELERATION_M_S2 * dt, ACCELERATION_M_S2 * dt)
-        self._velocity = self._velocity + change
-        return self._velocity.copy(), self.phase in (Phase.CLOSE, Phase.LIFT, Phase.CARRY, Phase.LOWER)
+            error = np.zeros(3)
+        return self._stick.towards(error, dt), self.phase in (Phase.CLOSE, Phase.LIFT, Phase.CARRY, Phase.LOWER)
 
     def _goal(self, p_ee: Vector, cube: Vector, basket: Vector) -> tuple[Vector, float]:
         """Where the tool should be in this phase, and how near is near enough [m]."""

@@ -20,7 +20,7 @@ from il_core.ros.node import run
 from il_core.ros.params import declare
 from il_core.types import EePose
 from il_sim.experts.clutch import ClutchHand
-from il_sim.experts.pick_place import PickPlaceOperator
+from il_sim.experts.pick_place import MissedGrasp, PickPlaceOperator
 from il_sim.tasks.pick_place import BIN, CUBE
 
 RATE_HZ = 50
@@ -37,7 +37,7 @@ class OperatorParams:
 
 
 class OperatorNode(Node):
-    """Shows the task once whenever it is asked to."""
+    """Shows the task once whenever it is asked to; before, if asked, takes the arm where things went wrong."""
 
     def __init__(self) -> None:
         """Watch the tool and the objects; wait to be asked."""
@@ -45,7 +45,7 @@ class OperatorNode(Node):
         params = declare(self, OperatorParams)
         load_setup(params.task, params.robot or None)  # says at once if there is no such task
         self._seed = params.first_seed
-        self._operator: PickPlaceOperator | None = None
+        self._operator: PickPlaceOperator | MissedGrasp | None = None
         self._clutch = ClutchHand()
         self._tool: EePose | None = None
         self._objects: dict[str, np.ndarray] = {}
@@ -67,17 +67,26 @@ class OperatorNode(Node):
     def _on_tool(self, msg: PoseStamped) -> None:
         self._tool = wire.ee_pose_from(msg)
 
+    def _on_prepare(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._begin(MissedGrasp(self._seed))
+        response.success, response.message = True, f"going where a missed grasp of seed {self._seed} leaves the arm"
+        return response
+
     def _on_perform(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._operator, self._clutch = PickPlaceOperator(self._seed), ClutchHand()
-        self._done.publish(Bool(data=False))
+        self._begin(PickPlaceOperator(self._seed))
         response.success, response.message = True, f"showing the task with habits of seed {self._seed}"
         self._seed += 1
         return response
 
+    def _begin(self, operator: PickPlaceOperator | MissedGrasp) -> None:
+        self._operator, self._clutch = operator, ClutchHand()
+        self._done.publish(Bool(data=False))
+
     def _on_tick(self) -> None:
         """One moment of the demonstration."""
         if not self._has_service and self._tool is not None and len(self._objects) == 2:
-            self._has_service = True  # the service appears when the operator sees all it needs
+            self._has_service = True  # the services appear when the operator sees all it needs
+            self.create_service(Trigger, topics.OPERATOR_PREPARE, self._on_prepare)
             self.create_service(Trigger, topics.OPERATOR_PERFORM, self._on_perform)
         if self._operator is None or self._tool is None:
             return

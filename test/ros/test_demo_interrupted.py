@@ -1,4 +1,4 @@
-"""The demo ended early: by Ctrl-C, or because a node dies; nothing is left running or half written."""
+"""The demo ended early, in each of its phases: nothing runs on, nothing is lost, the arm is at rest."""
 
 import os
 import signal
@@ -7,71 +7,166 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import MultiDOFJointTrajectory
 
+from il_cli.ros.session import Session
+from il_control.model import ArmModel
+from il_core import topics, wire
+from il_core.config import load_setup
+from il_core.ros import qos
 from il_core.store.recording import list_recordings
 
 pytestmark = pytest.mark.ros
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 DEMO = "import sys; from il_cli.main import main; main()"
+SHORT = ["--demonstrations", "2", "--rollouts", "1", "--train-seconds", "2"]
 
 
-def wait(condition, what):
-    end = time.monotonic() + LIMIT_S
-    while not (found := condition()):
-        assert time.monotonic() < end, f"{what}: not within {LIMIT_S} s"
-        time.sleep(0.05)
-    return found
+class Demo:
+    """A demo as a process, and an ear on its arm."""
+
+    def __init__(self, out, session, *options):
+        self.out, self.recordings = out, out / "recordings"
+        self.plans = 0
+        self.joints = wire.JointMap(load_setup("pick_place").robot)
+        node = session.node
+        node.create_subscription(JointState, topics.JOINT_STATES, self._on_state, qos.LATEST)
+        node.create_subscription(JointState, topics.EFFORT_SETPOINT, self._on_effort, qos.LATEST)
+        node.create_subscription(MultiDOFJointTrajectory, topics.POSE_CHUNK, self._on_plan, qos.COMMAND)
+        command = [sys.executable, "-c", DEMO, "demo", "--out", str(out), *options]
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def _on_state(self, msg):
+        self.state = wire.arm_state_from(msg, self.joints)
+
+    def _on_effort(self, msg):
+        _, self.tau = wire.effort_from(msg, self.joints)
+
+    def _on_plan(self, msg):
+        self.plans += 1
+
+    def wait(self, condition, what):
+        end = time.monotonic() + LIMIT_S
+        while not condition():
+            if self.process.poll() is not None:
+                pytest.fail(f"the demo ended before: {what}\n{''.join(self.process.communicate())}")
+            assert time.monotonic() < end, f"{what}: not within {LIMIT_S} s"
+            time.sleep(0.05)
+
+    def is_in(self, phase):
+        """Whether its nodes of a phase have been started."""
+        return (self.out / "log" / phase).is_dir()
+
+    def nodes(self):
+        """Processes of the graph, by the command each runs."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return {" ".join(c.cmdline()): c for c in children}
+
+    def finish(self, nodes):
+        """What it said at the end; checks that nothing runs on and nothing half written is shown."""
+        _, err = self.process.communicate(timeout=LIMIT_S)
+        _, alive = psutil.wait_procs(nodes.values(), timeout=5)
+        assert alive == []
+        assert "Traceback" not in err, err
+        assert not list(self.recordings.rglob("*.partial"))
+        return err
+
+    def assert_arm_rests(self):
+        """The last torque carries the arm, and it stands still."""
+        setup = load_setup("pick_place")
+        model = ArmModel(setup)
+        model.update(self.state.q, np.zeros(7))
+        assert np.abs(self.state.v).max() < 0.05
+        np.testing.assert_allclose(self.tau, model.gravity, atol=1.0)
 
 
 @pytest.fixture
-def demo(tmp_path):
-    """A demo that has begun its second recording; yields (process, folder of recordings)."""
-    command = [sys.executable, "-c", DEMO, "demo", "--demonstrations", "5", "--out", str(tmp_path / "demo")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    recordings = tmp_path / "demo" / "recordings"
-    wait(lambda: len(list_recordings(recordings)) == 1, "first recording is kept")
-    wait(lambda: list(recordings.rglob("*.partial")), "second recording has begun")
-    yield process, recordings
-    process.kill()
-    process.wait()
+def start(tmp_path):
+    """Function that starts a demo; it ends with the test."""
+    with Session("demo_test") as session:
+        demos = []
+
+        def begin(*options):
+            demos.append(Demo(tmp_path / "demo", session, *options))
+            return demos[-1]
+
+        yield begin
+        for demo in demos:
+            demo.process.kill()
+            demo.process.communicate()
 
 
-def nodes_of(process):
-    """Processes of the graph, by the module each runs."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    return {" ".join(c.cmdline()): c for c in children}
+def test_ctrl_c_while_recording(start):
+    demo = start(*SHORT)
+    demo.wait(lambda: len(list_recordings(demo.recordings)) == 1, "first recording is kept")
+    demo.wait(lambda: list(demo.recordings.rglob("*.partial")), "second recording has begun")
+    nodes = demo.nodes()
+    demo.process.send_signal(signal.SIGINT)
+    demo.finish(nodes)
+    assert demo.process.returncode == 130
+    assert len(list_recordings(demo.recordings)) == 1
+    demo.assert_arm_rests()
 
 
-def finish(process, nodes, recordings):
-    """What the demo said at the end; checks that nothing runs on and nothing half written is shown."""
-    _, err = process.communicate(timeout=LIMIT_S)
-    _, alive = psutil.wait_procs(nodes.values(), timeout=5)
-    assert alive == []
-    assert len(list_recordings(recordings)) == 1
-    assert "Traceback" not in err
-    return err
-
-
-def test_ctrl_c_ends_every_node_keeps_what_was_recorded_and_exits_130(demo):
-    process, recordings = demo
-    nodes = nodes_of(process)
-    process.send_signal(signal.SIGINT)
-    finish(process, nodes, recordings)
-    assert process.returncode == 130
-
-
-def test_a_killed_node_is_named_and_the_demo_exits_1(demo):
-    process, recordings = demo
-    nodes = nodes_of(process)
-    victim = next(p for command, p in nodes.items() if "sim_camera_node" in command)
-    victim.kill()
-    err = finish(process, nodes, recordings)
-    assert process.returncode == 1
+def test_a_node_killed_while_recording_is_named(start):
+    demo = start(*SHORT)
+    demo.wait(lambda: len(list_recordings(demo.recordings)) == 1, "first recording is kept")
+    demo.wait(lambda: list(demo.recordings.rglob("*.partial")), "second recording has begun")
+    nodes = demo.nodes()
+    next(p for command, p in nodes.items() if "sim_camera_node" in command).kill()
+    err = demo.finish(nodes)
+    assert demo.process.returncode == 1
     assert "node 'sim_camera' ended with signal SIGKILL" in err
+    assert len(list_recordings(demo.recordings)) == 1
+    demo.assert_arm_rests()
+
+
+def test_ctrl_c_while_training(start):
+    demo = start(*SHORT[:-1], "60")
+    demo.wait((demo.out / "dataset").is_dir, "the dataset is begun")
+    demo.wait((demo.out / "checkpoint").is_dir, "training has begun")
+    time.sleep(1.0)
+    nodes = demo.nodes()
+    assert nodes == {}, "no node is needed for training"
+    demo.process.send_signal(signal.SIGINT)
+    demo.finish(nodes)
+    assert demo.process.returncode == 130
+    assert len(list_recordings(demo.recordings)) == 2
+
+
+def test_a_policy_killed_while_it_drives_is_named_and_the_arm_stops(start):
+    demo = start(*SHORT)
+    demo.wait(lambda: demo.is_in("policy") and demo.plans > 0, "the policy drives")
+    nodes = demo.nodes()
+    next(p for command, p in nodes.items() if "policy_node" in command).kill()
+    err = demo.finish(nodes)
+    assert demo.process.returncode == 1
+    assert "node 'policy' ended with signal SIGKILL" in err
+    assert len(list_recordings(demo.recordings)) == 2
+    demo.assert_arm_rests()
+
+
+def test_ctrl_c_while_it_draws(start):
+    demo = start(*SHORT)
+    demo.wait(lambda: demo.is_in("draw"), "the drawing graph starts")
+    before = demo.plans
+    demo.wait(lambda: demo.plans > before, "the policy draws")
+    nodes = demo.nodes()
+    demo.process.send_signal(signal.SIGINT)
+    demo.finish(nodes)
+    assert demo.process.returncode == 130
+    assert len(list_recordings(demo.recordings)) == 2
+    demo.assert_arm_rests()

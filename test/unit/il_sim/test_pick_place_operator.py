@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from il_core.geometry import pose
-from il_sim.experts.pick_place import SPEED_M_S, PickPlaceOperator
+from il_sim.experts.pick_place import SPEED_M_S, MissedGrasp, PickPlaceOperator
 
 DT = 0.02
 P_START = np.array([0.31, 0.0, 0.48])
@@ -98,3 +98,32 @@ def test_the_same_seed_gives_the_same_demonstration_and_another_seed_another():
     first, second, other = (demonstrate(seed)[1] for seed in (5, 5, 6))
     assert first.tobytes() == second.tobytes()
     assert first.shape != other.shape or not np.allclose(first, other)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_missed_grasp_leaves_closed_fingers_beside_or_over_an_untouched_cube(seed):
+    rng = np.random.default_rng(seed)
+    cube = np.array([rng.uniform(0.42, 0.6), rng.uniform(-0.2, 0.06), REST_Z])
+    tool, miss, path = P_START.copy(), MissedGrasp(seed), []
+    while not miss.is_done:
+        velocity, is_closed = miss.command(tool, pose(cube), pose(P_BIN), DT)
+        assert is_closed
+        assert np.linalg.norm(velocity) <= SPEED_M_S + 1e-9
+        tool = tool + velocity * DT
+        path.append(tool)
+    assert len(path) * DT < 6.0
+    away = np.array(path) - cube
+    beside_m, over_m = np.linalg.norm(away[:, :2], axis=1), away[:, 2]
+    half_diagonal = 0.02 * np.sqrt(2)  # of the cube, whatever its heading
+    assert ((beside_m > half_diagonal + 0.01) | (over_m > 0.03)).all(), "the cube is not pushed"
+    assert (np.array(path)[-1, :2] > [0.35, -0.25]).all() and (np.array(path)[-1, :2] < [0.65, 0.18]).all()
+
+
+def test_the_task_is_shown_from_where_a_missed_grasp_ends():
+    world = World((0.5, -0.1))
+    world.tool, world.opening = np.array([0.53, -0.06, 0.03]), 0.0
+    operator = PickPlaceOperator(0)
+    while not operator.is_done:
+        velocity, is_closed = operator.command(world.tool, pose(world.cube), pose(P_BIN), DT)
+        world.step(velocity, is_closed)
+    assert world.is_in_bin()
