@@ -114,6 +114,30 @@ def opening_from(msg: Message, joints: JointMap) -> tuple[int, float]:
     return stamp_ns(msg.header.stamp), joints.opening_from_m(float(msg.position[0]))
 
 
+def numbers_from(msg: Message, names: list[str], joints: JointMap) -> Vector:
+    """std_msgs/Float64MultiArray in the joint order of a ros2_control controller -> (nq,) in the robot's.
+
+    Args:
+        msg: The bare numbers.
+        names: Parameter ``joints`` of the controller.
+        joints: The robot's.
+    """
+    values = np.asarray(msg.data, dtype=np.float64)
+    if values.shape != (len(names),):
+        raise ShapeError("controller command", expected=f"({len(names)},)", got=values.shape)
+    return values[joints.indices(names, joints.names, "controller command")]
+
+
+def trajectory_end_from(msg: Message, joints: JointMap) -> tuple[int, Vector]:
+    """Last point of a trajectory_msgs/JointTrajectory -> (time from start [ns], positions (nq,) [rad])."""
+    names = list(msg.joint_names)
+    if not msg.points or len(msg.points[-1].positions) != len(names):
+        raise ShapeError("JointTrajectory.points", expected=f"(1 or more, {len(names)})", got=(len(msg.points),))
+    point = msg.points[-1]
+    order = joints.indices(names, joints.names, "joint trajectory")
+    return stamp_ns(point.time_from_start), np.asarray(point.positions, dtype=np.float64)[order]
+
+
 def pose_from(msg: Message) -> Array:
     """geometry_msgs/Pose -> T (4, 4) [m]."""
     p, o = msg.position, msg.orientation
