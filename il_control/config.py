@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from il_control.laws.cartesian_impedance import CartesianGains
+from il_control.safety_config import SafetyConfig
 from il_core.config import Setup, config_dir, load_yaml
 from il_core.errors import ConfigError
 
@@ -55,6 +56,7 @@ class ControlConfig:
         limit_margin_rad: Width of the cushion inside the joint limits [rad].
         limit_stiffness_nm_rad: Stiffness of that cushion [N·m/rad].
         limit_damping_nms_rad: Braking above the joint speed limit [N·m·s/rad].
+        safety: Settings of the safety gate.
     """
 
     rate_hz: int
@@ -78,6 +80,7 @@ class ControlConfig:
     limit_margin_rad: float
     limit_stiffness_nm_rad: float
     limit_damping_nms_rad: float
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
 
     def __post_init__(self) -> None:
         """Reject settings that cannot be safe."""

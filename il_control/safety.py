@@ -3,50 +3,120 @@
 from __future__ import annotations
 
 import math
-from enum import Enum
 
 import numpy as np
 
+from il_control.barrier import Border, Workspace, bounded_torque, bounded_velocity
+from il_control.collision import CollisionMonitor
 from il_control.config import ControlConfig
+from il_control.inputs import UNKNOWN, Context, InputWatch
+from il_control.limits import JointLimits, TorqueLimiter
+from il_control.model import ArmModel
+from il_control.motion import MotionStream
+from il_control.quick_check import QuickCheck
+from il_control.reasons import Behaviour, Reason, behaviour_table
+from il_control.stop import StopLatch
+from il_core.errors import ConfigError, ShapeError
 from il_core.spec import RobotSpec
 from il_core.types import ArmState, Setpoint, Vector
 
-
-class Reason(str, Enum):
-    """Why a cycle sent something else than was asked for."""
-
-    NON_FINITE = "non-finite or wrongly sized torque: gravity compensation and damping instead"
-    POSITION_LIMIT = "joint near its position limit: pushed back"
-    TARGET_LIMIT = "joint target beyond the position limits: taken to the limit"
-    VELOCITY_LIMIT = "joint above its speed limit: braked"
-    TORQUE_LIMIT = "torque clipped to the joint's limit"
-    TORQUE_RATE = "torque change clipped to the joint's limit"
-    STALE_STATE = "joint state too old: gravity compensation and damping instead"
-    STALE_PLAN = "plan or teleoperation too old: holding"
-    STATE_JUMP = "measured posture jumped: holding at the new one"
-    CLOCK_JUMP = "clock jumped: plans forgotten, holding"
-    BAD_GRIPPER = "gripper target is not a number: left where it was"
+__all__ = ["Reason", "SafetyGate"]
 
 
 class SafetyGate:
-    """Clips or replaces torques so that what leaves is finite and inside every joint's limits.
+    """Clips or replaces what is wished so that what leaves is finite and inside every limit.
 
-    Not a certified safety function: the arm's own controller and the emergency stop are.
+    Not a certified safety function: the arm's own controller and the emergency stop are. What is
+    checked, and what happens then, is listed in docs/safety.md.
     """
 
-    def __init__(self, robot: RobotSpec, config: ControlConfig) -> None:
-        """Take the limits from the robot, cushion and braking from the configuration."""
-        self._q_min = np.array(robot.q_min_rad) + config.limit_margin_rad
-        self._q_max = np.array(robot.q_max_rad) - config.limit_margin_rad
-        self._v_max = np.array(robot.v_max_rad_s)
-        self._tau_max = np.array(robot.tau_max_nm)
-        self._tau_step = np.array(robot.tau_rate_max_nm_s) * config.dt
-        self._k_limit, self._d_limit = config.limit_stiffness_nm_rad, config.limit_damping_nms_rad
-        self._d_fallback = np.array(config.joint_damping_nms_rad)
+    def __init__(
+        self,
+        robot: RobotSpec,
+        config: ControlConfig,
+        model: ArmModel | None = None,
+        collision: CollisionMonitor | None = None,
+    ) -> None:
+        """Take limits and thresholds.
+
+        Args:
+            robot: The arm.
+            config: Its settings.
+            model: Model of the arm, updated by the caller before each setpoint. Without it neither
+                the workspace nor the speed of the tool is checked, and no collision is avoided.
+            collision: Distances to watch; None: none.
+
+        Raises:
+            ConfigError: ``collision`` without ``model``.
+        """
+        safety = config.safety
+        if collision is not None and model is None:
+            raise ConfigError("SafetyGate", "avoiding collisions needs the model of the arm; give both")
+        self._model, self._collision = model, collision
+        self.limits = limits = JointLimits(robot, config)
+        self._torque = TorqueLimiter(limits, config.limit_stiffness_nm_rad, config.limit_damping_nms_rad)
+        self._stream = MotionStream(limits)
+        self._space = Workspace.of(safety) if model is not None else None
+        self._quick = QuickCheck(limits, model, self._space)
+        self._inputs = InputWatch(safety, config.max_state_age_ms)
+        self._table = behaviour_table(safety.behaviours)
+        self._latch = StopLatch(self._table)
+        self._safety = safety
+        self._shape = limits.q_min.shape
+        self._k_hold = np.array(config.joint_stiffness_nm_rad)
+        self._d_stop = np.array(config.joint_damping_nms_rad)
+        self._q_hold: Vector | None = None
         self._tau_last: Vector | None = None
         self._gripper_last = 1.0
 
-    def setpoint(self, state: ArmState, tau: Vector, gripper: float, bias: Vector, reasons: set[Reason]) -> Setpoint:
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the arm is stopped until :meth:`resume`."""
+        return self._latch.is_latched
+
+    @property
+    def causes(self) -> tuple[Reason, ...]:
+        """Why it is stopped."""
+        return self._latch.causes
+
+    @property
+    def force_n(self) -> float:
+        """Contact force of the last cycle [N]; 0 where it is not monitored."""
+        return self._inputs.force_n
+
+    def resume(self) -> str:
+        """Let the arm move again after a latched stop: the operator's call, never a program's.
+
+        Returns:
+            Empty if it may move, else why not: the cause is still there.
+        """
+        return self._latch.resume()
+
+    def demand_contact_force(self, mode: str) -> None:
+        """Refuse a mode with people near the arm unless somebody wrote the contact force limit down.
+
+        Raises:
+            ConfigError: it is missing; the message says which key to set and where.
+        """
+        self._safety.demand_contact_force(mode)
+
+    def reset(self) -> None:
+        """Begin anew at the next measured state: for an arm that was switched on, or moved, meanwhile."""
+        self._tau_last = self._q_hold = None
+        self._stream.is_begun = False
+        self._quick.forget()
+        if self._collision is not None:
+            self._collision.reset()
+
+    def setpoint(
+        self,
+        state: ArmState,
+        tau: Vector,
+        gripper: float,
+        bias: Vector,
+        reasons: set[Reason],
+        context: Context = UNKNOWN,
+    ) -> Setpoint:
         """Check one cycle's torque.
 
         Args:
@@ -54,75 +124,172 @@ class SafetyGate:
             tau: Wanted torque, (nq,) [N·m]; anything else is replaced.
             gripper: Wanted opening in [0, 1].
             bias: Coriolis and gravity torque at the state, (nq,) [N·m].
-            reasons: Gets the reason of every intervention added; NON_FINITE or STALE_STATE already
-                in it ask for the fallback.
+            reasons: Gets the reason of every intervention added. Those already in it count too, except
+                that who adds a reason to hold sends a torque that holds.
+            context: Instants and forces of the cycle; what is not known is not checked.
 
         Returns:
             A torque that is finite, within the torque limits, and within the torque-rate limit of
             the last one.
         """
-        tau = np.asarray(tau, dtype=np.float64)
-        if tau.shape != self._tau_max.shape or not _is_finite(tau):
-            reasons.add(Reason.NON_FINITE)
-        if np.shape(bias) != self._tau_max.shape or not _is_finite(bias):
-            reasons.add(Reason.NON_FINITE)
-            bias = np.zeros_like(self._tau_max) if self._tau_last is None else self._tau_last
-        if reasons & {Reason.NON_FINITE, Reason.STALE_STATE}:
-            tau = bias - self._d_fallback * state.v
-        tau = self._braked(state.v, self._cushioned(state, tau, bias, reasons), bias, reasons)
-        limited = self._limited(tau, bias, reasons)
-        self._tau_last = limited
-        return Setpoint(state.stamp_ns, limited, self._opening(gripper, reasons))
-
-    def _limited(self, tau: Vector, bias: Vector, reasons: set[Reason]) -> Vector:
-        """Torque within the limits, and within reach of the last one."""
+        tau, bias = np.asarray(tau, dtype=np.float64), np.asarray(bias, dtype=np.float64)
+        is_sized = state.q.shape == self._shape
+        given = frozenset(reasons)
+        reasons |= self._inputs.check(state, context)
+        borders = self._collision.watch(state.q) if self._collision is not None and is_sized else []
         last = self._tau_last
-        if last is None:  # the arm is presumed to be held against gravity when we begin
-            last = np.clip(bias, -self._tau_max, self._tau_max)
-        low = np.maximum(-self._tau_max, last - self._tau_step)
-        high = np.minimum(self._tau_max, last + self._tau_step)
-        limited = np.minimum(np.maximum(tau, low), high)
-        changed = limited != tau
-        if changed.any():
-            is_beyond = np.abs(tau) > self._tau_max
-            if is_beyond.any():
-                reasons.add(Reason.TORQUE_LIMIT)
-            if (changed & (np.abs(limited) < self._tau_max)).any():
-                reasons.add(Reason.TORQUE_RATE)
-        return np.asarray(limited)
+        if last is None or reasons or borders or self._latch.causes or not self._quick.passes(state, tau, bias, last):
+            sent = self._checked_torque(state, tau, bias, borders, reasons, given)
+        else:
+            sent, self._q_hold = tau.copy(), None
+        self._tau_last = sent
+        if is_sized:
+            self._quick.observe(state.v)
+        return Setpoint(state.stamp_ns, sent, self._opening(gripper, reasons))
 
-    def _cushioned(self, state: ArmState, tau: Vector, bias: Vector, reasons: set[Reason]) -> Vector:
-        """Near a position limit: allow no push further out, add a spring and a damper inward."""
-        over = state.q - np.minimum(np.maximum(state.q, self._q_min), self._q_max)
-        if not over.any():
-            return tau
-        reasons.add(Reason.POSITION_LIMIT)
-        outward = np.sign(over)
-        push = (tau - bias) * outward  # positive: towards the limit
-        speed = np.maximum(state.v * outward, 0.0)
-        back = -outward * (self._k_limit * np.abs(over) + self._d_limit * speed)
-        return np.where(over != 0.0, bias + outward * np.minimum(push, 0.0) + back, tau)
+    def position_setpoint(
+        self,
+        state: ArmState,
+        q_des: Vector,
+        gripper: float,
+        reasons: set[Reason],
+        context: Context = UNKNOWN,
+    ) -> Setpoint:
+        """Check one cycle's joint positions; see :meth:`setpoint`.
 
-    def _braked(self, v: Vector, tau: Vector, bias: Vector, reasons: set[Reason]) -> Vector:
-        """Above the speed limit: allow no push in that direction, add braking."""
-        fast = np.abs(v) > self._v_max
-        if not fast.any():
+        Args:
+            state: Measured state; the first setpoint starts from it.
+            q_des: Wanted positions, (nq,) [rad]; anything else stops the arm.
+            gripper: Wanted opening in [0, 1].
+            reasons: As in :meth:`setpoint`. Every stop brakes within the acceleration limits and stays:
+                an arm that takes positions cannot be compliant.
+            context: As in :meth:`setpoint`.
+
+        Returns:
+            Positions within the limits, whose first and second differences are within the limits of
+            speed and acceleration.
+
+        Raises:
+            ShapeError: the very first state is of the wrong size.
+        """
+        given = frozenset(reasons)
+        reasons |= self._inputs.check(state, context)
+        self._begin(state)
+        v = self._stream.follow(self._vector(q_des, self._stream.q, reasons), reasons)
+        q = self._stream.advance(self._checked_velocity(state, self._stream.q, v, reasons, given))
+        return Setpoint(state.stamp_ns, None, self._opening(gripper, reasons), q_des=q.copy())
+
+    def velocity_setpoint(
+        self,
+        state: ArmState,
+        v_des: Vector,
+        gripper: float,
+        reasons: set[Reason],
+        context: Context = UNKNOWN,
+    ) -> Setpoint:
+        """Check one cycle's joint velocities, (nq,) [rad/s]; see :meth:`position_setpoint`."""
+        given = frozenset(reasons)
+        reasons |= self._inputs.check(state, context)
+        self._begin(state)
+        stream = self._stream
+        stream.q = self._vector(state.q, stream.q, reasons)  # where it is counts: the arm integrates
+        v_des = self._vector(v_des, np.zeros(self._shape), reasons)
+        stream.v = self._checked_velocity(state, stream.q, v_des, reasons, given)
+        return Setpoint(state.stamp_ns, None, self._opening(gripper, reasons), v_des=stream.v.copy())
+
+    def _checked_torque(
+        self,
+        state: ArmState,
+        tau: Vector,
+        bias: Vector,
+        borders: list[Border],
+        reasons: set[Reason],
+        given: frozenset[Reason],
+    ) -> Vector:
+        """Make every check that the quick one left open."""
+        is_sized = state.q.shape == self._shape
+        held = np.zeros(self._shape) if self._tau_last is None else self._tau_last
+        bias = self._vector(bias, held, reasons)
+        tau = self._vector(tau, bias, reasons)
+        if not is_sized:
+            reasons.add(Reason.NON_FINITE)
+            self._latch.update(reasons)
+            return self._torque.clip(bias, bias, self._tau_last, reasons)
+        tau = self._softened(state, tau, bias, borders, reasons)
+        behaviour = self._decide(reasons, given)
+        if behaviour.strength >= Behaviour.COMPLIANT_STOP.strength:
+            tau = self._softened(state, bias - self._d_stop * state.v, bias, borders, reasons)
+        elif behaviour is Behaviour.HOLD:
+            self._q_hold = state.q if self._q_hold is None else self._q_hold
+            stiff = bias + self._k_hold * (self._q_hold - state.q) - self._d_stop * state.v
+            tau = self._softened(state, stiff, bias, borders, reasons)
+        if behaviour is not Behaviour.HOLD:
+            self._q_hold = None
+        tau = self._vector(tau, bias, reasons)  # a state beyond all bounds makes torques beyond all bounds
+        return self._torque.clip(tau, bias, self._tau_last, reasons)
+
+    def _decide(self, reasons: set[Reason], given: frozenset[Reason]) -> Behaviour:
+        """What to do in this cycle; who gave a reason to hold sees to that itself."""
+        behaviour = self._latch.update(reasons)
+        if behaviour is Behaviour.HOLD:
+            is_ours = any(self._table[r] is Behaviour.HOLD for r in reasons - given)
+            return Behaviour.HOLD if is_ours else Behaviour.CLIP
+        return behaviour
+
+    def _softened(
+        self, state: ArmState, tau: Vector, bias: Vector, borders: list[Border], reasons: set[Reason]
+    ) -> Vector:
+        """Torque that pushes no further out of joint limits, workspace and free space."""
+        tau = self._torque.soften(state, self._quick.acceleration(state.v), tau, bias, reasons)
+        if self._model is None or Reason.STALE_STATE in reasons:  # where the arm is, is not known
             return tau
-        reasons.add(Reason.VELOCITY_LIMIT)
-        direction = np.sign(v)
-        push = (tau - bias) * direction
-        brake = self._d_limit * (np.abs(v) - self._v_max)
-        return np.where(fast, bias + direction * (np.minimum(push, 0.0) - brake), tau)
+        borders = borders + self._tool_borders(self._model, state.v)
+        if not borders:
+            return tau
+        time_s = self._safety.barrier_time_s
+        free, hit = bounded_torque(tau - bias, state.v, borders, self._model.mass_matrix(), time_s)
+        reasons |= hit
+        return bias + free
+
+    def _checked_velocity(
+        self, state: ArmState, q: Vector, v_des: Vector, reasons: set[Reason], given: frozenset[Reason]
+    ) -> Vector:
+        """Velocity within all limits from a position on, or towards rest, (nq,) [rad/s]."""
+        limiter, last = self._stream.limiter, self._stream.v
+        if self._model is not None and state.q.shape == self._shape and Reason.STALE_STATE not in reasons:
+            near = self._collision.watch(state.q) if self._collision is not None else []
+            v_des, hit = bounded_velocity(v_des, near + self._tool_borders(self._model, v_des))
+            reasons |= hit
+        v = limiter.within(q, last, v_des, reasons)
+        if self._decide(reasons, given) is Behaviour.CLIP:
+            return v
+        return limiter.within(q, last, np.zeros(self._shape), reasons)
+
+    def _tool_borders(self, model: ArmModel, v: Vector) -> list[Border]:
+        if self._space is None:
+            return []
+        return self._space.borders(model.T_base_ee[:3, 3], model.J_ee_aligned, v)
+
+    def _begin(self, state: ArmState) -> None:
+        """Start the stream of positions at the first state."""
+        if self._stream.is_begun:
+            return
+        if state.q.shape != self._shape:
+            raise ShapeError("ArmState.q", expected=str(self._shape), got=state.q.shape)
+        self._stream.begin(state.q)
+
+    def _vector(self, value: Vector, otherwise: Vector, reasons: set[Reason]) -> Vector:
+        """The value if it is one finite number per joint, else the other, and a reason."""
+        array = np.asarray(value, dtype=np.float64)
+        if array.shape == self._shape and math.isfinite(float(np.abs(array).max())):
+            return array
+        reasons.add(Reason.NON_FINITE)
+        return otherwise
 
     def _opening(self, gripper: float, reasons: set[Reason]) -> float:
         """A finite opening in [0, 1]."""
-        if gripper != gripper or abs(gripper) == float("inf"):
+        if not math.isfinite(gripper):
             reasons.add(Reason.BAD_GRIPPER)
         else:
             self._gripper_last = min(1.0, max(0.0, float(gripper)))
         return self._gripper_last
-
-
-def _is_finite(x: Vector) -> bool:
-    """Whether every element is a finite number; the maximum of anything with NaN is NaN."""
-    return math.isfinite(float(np.abs(x).max()))
