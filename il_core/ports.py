@@ -24,7 +24,11 @@ class ArmDriver(Protocol):
         ...
 
     def write(self, setpoint: Setpoint) -> None:
-        """Apply a checked setpoint until the next one or the driver's own command timeout."""
+        """Apply a checked setpoint until the next one or the driver's own command timeout.
+
+        Raises:
+            DeviceError: it has another quantity (torque, position, velocity) than the arm takes.
+        """
         ...
 
 

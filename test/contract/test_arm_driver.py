@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
 
 from il_core.config import load_setup
+from il_core.errors import DeviceError
 from il_core.ports import ArmDriver
 from il_core.spec import RobotSpec
 from il_core.types import ArmState, Setpoint
@@ -34,15 +36,17 @@ class Rig:
         return self.driver.read()
 
 
-def simulated() -> Rig:
-    setup = load_setup("draw_symbol")
-    plant = Plant(setup, start_ns=START_NS)
-    return Rig(plant, setup.robot, plant.step)
+@cache
+def simulated(robot: str) -> Plant:
+    """One simulator per robot: compiling a scene takes longer than the tests."""
+    return Plant(load_setup("draw_symbol", robot), start_ns=START_NS)
 
 
-@pytest.fixture(params=[simulated])
+@pytest.fixture(params=["fr3", "panda"])
 def rig(request: pytest.FixtureRequest) -> Rig:
-    return request.param()
+    plant = simulated(request.param)
+    plant.reset(seed=0)
+    return Rig(plant, plant.robot, plant.step)
 
 
 def test_a_state_has_every_joint_of_the_robot_within_its_limits(rig: Rig):
@@ -70,6 +74,16 @@ def test_a_state_once_read_does_not_change(rig: Rig):
 def test_the_torque_written_is_the_torque_applied(rig: Rig):
     tau = np.array([3.0, -20.0, 2.0, 15.0, -1.0, 2.0, 0.5])
     np.testing.assert_allclose(rig.drive(tau, 1.0, ms=1).tau, tau, atol=1e-9)
+
+
+@pytest.mark.parametrize("key", ["q_des", "v_des"])
+def test_another_quantity_than_torque_is_refused_and_nothing_changes(rig: Rig, key: str):
+    before = rig.drive(np.zeros(len(rig.robot.joint_names)), 1.0, ms=1)
+    values = {"tau": None, "gripper": 1.0} | {key: np.ones(len(rig.robot.joint_names))}
+    with pytest.raises(DeviceError, match="this arm takes torques"):
+        rig.driver.write(Setpoint(before.stamp_ns, **values))
+    rig.wait_1_ms()
+    np.testing.assert_allclose(rig.driver.read().tau, before.tau, atol=1e-9)
 
 
 def test_a_positive_torque_turns_its_joint_in_the_positive_sense(rig: Rig):
