@@ -29,6 +29,7 @@ from il_control.safety_config import SafetyConfig
 from il_core.types import Vector
 
 SPEED_SHARE = 0.8  # of the tool's speed limit: from there on its acceleration is bounded
+_AT_THE_FACES: list[float | None] = [0.0] * 6
 SWEEPS = 3  # over all borders: one answer may disturb another
 
 
@@ -102,6 +103,19 @@ def bounded_velocity(v_des: Vector, borders: Sequence[Border]) -> tuple[Vector, 
     return v, hit
 
 
+def ratchet(stop_m: float | None, distance_m: float, limit_m: float) -> float:
+    """Distance that nothing may come nearer than: the limit, or less for an arm that was found nearer.
+
+    An arm found beyond a border stays where it is, may leave, and keeps what it has left.
+
+    Args:
+        stop_m: What it was in the last cycle [m]; None in the first.
+        distance_m: Distance now [m].
+        limit_m: The configured one [m].
+    """
+    return min(limit_m, distance_m if stop_m is None else max(stop_m, distance_m))
+
+
 class Workspace:
     """The box the tool point must stay in, and the speed it must keep.
 
@@ -120,6 +134,7 @@ class Workspace:
         """
         self.low, self.high, self.speed_max = low, high, speed_max
         self.width_m, self._speed = width_m, speed
+        self._stops: list[float | None] = [None] * 6
 
     @classmethod
     def of(cls, config: SafetyConfig) -> Workspace | None:
@@ -133,6 +148,14 @@ class Workspace:
         width_m = config.slow_distance_m - config.stop_distance_m
         return cls(low, high, (linear, angular), width_m, config.approach_speed_max_m_s)
 
+    def reset(self) -> None:
+        """The arm may be found anywhere; see :func:`ratchet`."""
+        self._stops = [None] * 6
+
+    def is_inside(self) -> None:
+        """Take note that the tool is well inside: from now on the whole box counts."""
+        self._stops = _AT_THE_FACES
+
     def borders(self, p: Vector, J_ee_aligned: Vector, v: Vector) -> list[Border]:
         """Borders near the tool.
 
@@ -141,12 +164,17 @@ class Workspace:
             J_ee_aligned: Jacobian of the tool, axes of base, (6, nq).
             v: Joint velocities, (nq,) [rad/s].
         """
-        found = []
+        found: list[Border] = []
+        stops: list[float | None] = []
         for axis in range(3):
-            for sign, distance in ((1.0, p[axis] - self.low[axis]), (-1.0, self.high[axis] - p[axis])):
+            for side, sign in enumerate((1.0, -1.0)):
+                distance = float(p[axis] - self.low[axis] if side == 0 else self.high[axis] - p[axis])
+                stop = ratchet(self._stops[2 * axis + side], distance, 0.0)
+                stops.append(stop)
                 if distance < self.width_m:
-                    speed = approach_speed(distance, 0.0, self.width_m, self._speed)
+                    speed = approach_speed(distance, stop, self.width_m, self._speed)
                     found.append(Border(sign * J_ee_aligned[axis], speed, Reason.WORKSPACE_LIMIT))
+        self._stops = stops
         for part, limit in ((slice(0, 3), self.speed_max[0]), (slice(3, 6), self.speed_max[1])):
             rate = J_ee_aligned[part] @ v
             speed = float(np.sqrt(rate @ rate))

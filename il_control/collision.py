@@ -10,7 +10,7 @@ import coal
 import numpy as np
 import pinocchio as pin
 
-from il_control.barrier import Border, approach_speed
+from il_control.barrier import Border, approach_speed, ratchet
 from il_control.reasons import Reason
 from il_control.safety_config import Obstacle, ObstacleKind, SafetyConfig
 from il_core.config import Setup
@@ -70,7 +70,8 @@ class CollisionMonitor:
         self._data, self._results = self._model.createData(), pin.GeometryData(self._shapes)
         self._age = 0
         self._q_seen = np.zeros(self._model.nq)
-        self._near: list[Nearest] = []
+        self._near: list[tuple[Nearest, float]] = []
+        self._stops: dict[int, float] | None = None  # of the pairs that are near; None: none seen yet
 
     @property
     def pairs(self) -> int:
@@ -83,11 +84,7 @@ class CollisionMonitor:
 
     def near(self, q: Vector, within_m: float) -> list[Nearest]:
         """Pairs nearer than a distance at a posture, the nearest first."""
-        k = self._evaluate(q)
-        if self._results.distanceResults[k].min_distance >= within_m:
-            return []
-        distances = [(r.min_distance, i) for i, r in enumerate(self._results.distanceResults)]
-        return [self._nearest(i) for d, i in sorted(distances) if d < within_m]
+        return [self._nearest(k) for k, _ in self._numbers(q, within_m)]
 
     def watch(self, q: Vector) -> list[Border]:
         """What brakes the arm in this cycle; call it in every cycle, it evaluates in every tenth.
@@ -95,29 +92,43 @@ class CollisionMonitor:
         In between the distances follow the joints: :math:`d(q) = d(q_0) + g^T (q - q_0)`.
         """
         if self._age % PERIOD == 0:
-            self._near = self.near(q, self._config.slow_distance_m + self._margin_m)[:BORDERS_MAX]
-            self._q_seen = q
+            self._look(q)
         self._age += 1
         if not self._near:
             return []
         way = q - self._q_seen
-        return [b for n in self._near if (b := self._border(n, way)) is not None]
+        return [b for pair, stop in self._near if (b := self._border(pair, stop, way)) is not None]
 
     def reset(self) -> None:
         """Evaluate at the next call: the arm is not where it was."""
-        self._age = 0
+        self._age, self._stops = 0, None
+
+    def _look(self, q: Vector) -> None:
+        """Evaluate, and remember how near each pair may come; see :func:`il_control.barrier.ratchet`."""
+        near = self._numbers(q, self._config.slow_distance_m + self._margin_m)
+        limit, before = self._config.stop_distance_m, self._stops
+        self._stops = {k: ratchet(None if before is None else before.get(k, limit), d, limit) for k, d in near}
+        self._near = [(self._nearest(k), self._stops[k]) for k, _ in near[:BORDERS_MAX]]
+        self._q_seen = q
+
+    def _numbers(self, q: Vector, within_m: float) -> list[tuple[int, float]]:
+        """Number and distance of the pairs nearer than a distance, the nearest first."""
+        if self._results.distanceResults[self._evaluate(q)].min_distance >= within_m:
+            return []
+        distances = [(k, float(r.min_distance)) for k, r in enumerate(self._results.distanceResults)]
+        return sorted((x for x in distances if x[1] < within_m), key=lambda x: x[1])
 
     @property
     def _margin_m(self) -> float:
         """How far the slow zone is looked ahead: the way in one period at five times the approach speed."""
         return 5 * self._config.approach_speed_max_m_s * PERIOD * 1e-3
 
-    def _border(self, pair: Nearest, way: Vector) -> Border | None:
+    def _border(self, pair: Nearest, stop_m: float, way: Vector) -> Border | None:
         c = self._config
         distance = pair.distance_m + float(pair.gradient @ way)
         if distance >= c.slow_distance_m:
             return None
-        speed = approach_speed(distance, c.stop_distance_m, c.slow_distance_m, c.approach_speed_max_m_s)
+        speed = approach_speed(distance, stop_m, c.slow_distance_m, c.approach_speed_max_m_s)
         reason = Reason.COLLISION_NEAR if distance > c.stop_distance_m else Reason.COLLISION_STOP
         return Border(pair.gradient, speed, reason)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from il_control.arbiter import Arbiter, Change, Source
+from il_control.collision import CollisionMonitor
 from il_control.config import ControlConfig, load_control_config
 from il_control.go_to import JointMotion, MotionLimits, PoseMotion
 from il_control.impedance import Impedance, TorqueFade
+from il_control.inputs import Context
 from il_control.model import ArmModel
 from il_control.safety import Reason, SafetyGate
 from il_control.sources import PLANNERS, Sources
@@ -57,7 +59,9 @@ class ControlCycle:
     Without a source the arm holds where it was last asked to be (where it is, at first).
     """
 
-    def __init__(self, config: ControlConfig, robot: RobotSpec, model: ArmModel) -> None:
+    def __init__(
+        self, config: ControlConfig, robot: RobotSpec, model: ArmModel, collision: CollisionMonitor | None = None
+    ) -> None:
         """Combine settings, limits and model; the arm holds once it is first seen."""
         self.config, self._robot, self._model = config, robot, model
         self._v_max = np.array(robot.v_max_rad_s)
@@ -66,7 +70,7 @@ class ControlCycle:
         self._arbiter = Arbiter()
         self._impedance = Impedance(config, robot, model)
         self._fade = TorqueFade(FADE_S)
-        self._gate = SafetyGate(robot, config)
+        self._gate = SafetyGate(robot, config, model, collision)
         self._last: tuple[ArmState, int] | None = None
         self._excess: Vector | None = None
         self._held: Wish | None = None
@@ -127,6 +131,10 @@ class ControlCycle:
         self._arbiter.clear("asked to hold")
         self._forget(None if self._last is None else self._last[1])
 
+    def resume(self) -> str:
+        """Let the arm move again after a latched stop; see :meth:`il_control.safety.SafetyGate.resume`."""
+        return self._gate.resume()
+
     def _forget(self, since_ns: int | None) -> None:
         self._sources.forget(since_ns)
         self._held = None
@@ -160,7 +168,9 @@ class ControlCycle:
         self._held = Wish(wish.q_des, wish.T_base_ee_des, np.zeros_like(wish.rate_des), None)
         tau = self._impedance.torque(state, wish, reasons)
         tau = self._without_bump(tau, is_new_law=is_new_law)
-        setpoint = self._gate.setpoint(state, tau, self._gripper, model.bias, reasons)
+        setpoint = self._gate.setpoint(state, tau, self._gripper, model.bias, reasons, Context(now_ns))
+        if self._gate.is_stopped:  # what was wished before counts no more when an operator resumes
+            self._forget(now_ns)
         is_joint = wish.q_des is not None
         return CycleReport(
             setpoint=setpoint,
@@ -229,4 +239,6 @@ def _unhurried(velocity: float | Vector, acceleration: float | Vector) -> Motion
 
 def make_cycle(setup: Setup, config: ControlConfig | None = None) -> ControlCycle:
     """Control cycle of a robot and task, with the settings of config/control/."""
-    return ControlCycle(config or load_control_config(setup), setup.robot, ArmModel(setup))
+    config = config or load_control_config(setup)
+    collision = CollisionMonitor(setup, config.safety) if config.safety.check_collisions else None
+    return ControlCycle(config, setup.robot, ArmModel(setup), collision)

@@ -92,21 +92,11 @@ class SafetyGate:
         """
         return self._latch.resume()
 
-    def demand_contact_force(self, mode: str) -> None:
-        """Refuse a mode with people near the arm unless somebody wrote the contact force limit down.
-
-        Raises:
-            ConfigError: it is missing; the message says which key to set and where.
-        """
-        self._safety.demand_contact_force(mode)
-
     def reset(self) -> None:
         """Begin anew at the next measured state: for an arm that was switched on, or moved, meanwhile."""
         self._tau_last = self._q_hold = None
         self._stream.is_begun = False
-        self._quick.forget()
-        if self._collision is not None:
-            self._collision.reset()
+        self._find_anew()
 
     def setpoint(
         self,
@@ -136,12 +126,16 @@ class SafetyGate:
         is_sized = state.q.shape == self._shape
         given = frozenset(reasons)
         reasons |= self._inputs.check(state, context)
+        if Reason.STATE_JUMP in reasons:
+            self._find_anew()
         borders = self._collision.watch(state.q) if self._collision is not None and is_sized else []
         last = self._tau_last
         if last is None or reasons or borders or self._latch.causes or not self._quick.passes(state, tau, bias, last):
             sent = self._checked_torque(state, tau, bias, borders, reasons, given)
         else:
             sent, self._q_hold = tau.copy(), None
+            if self._space is not None:
+                self._space.is_inside()
         self._tau_last = sent
         if is_sized:
             self._quick.observe(state.v)
@@ -174,7 +168,7 @@ class SafetyGate:
         """
         given = frozenset(reasons)
         reasons |= self._inputs.check(state, context)
-        self._begin(state)
+        self._begin(state, reasons)
         v = self._stream.follow(self._vector(q_des, self._stream.q, reasons), reasons)
         q = self._stream.advance(self._checked_velocity(state, self._stream.q, v, reasons, given))
         return Setpoint(state.stamp_ns, None, self._opening(gripper, reasons), q_des=q.copy())
@@ -190,7 +184,7 @@ class SafetyGate:
         """Check one cycle's joint velocities, (nq,) [rad/s]; see :meth:`position_setpoint`."""
         given = frozenset(reasons)
         reasons |= self._inputs.check(state, context)
-        self._begin(state)
+        self._begin(state, reasons)
         stream = self._stream
         stream.q = self._vector(state.q, stream.q, reasons)  # where it is counts: the arm integrates
         v_des = self._vector(v_des, np.zeros(self._shape), reasons)
@@ -265,13 +259,23 @@ class SafetyGate:
             return v
         return limiter.within(q, last, np.zeros(self._shape), reasons)
 
+    def _find_anew(self) -> None:
+        """Forget where the arm was."""
+        self._quick.forget()
+        if self._space is not None:
+            self._space.reset()
+        if self._collision is not None:
+            self._collision.reset()
+
     def _tool_borders(self, model: ArmModel, v: Vector) -> list[Border]:
         if self._space is None:
             return []
         return self._space.borders(model.T_base_ee[:3, 3], model.J_ee_aligned, v)
 
-    def _begin(self, state: ArmState) -> None:
+    def _begin(self, state: ArmState, reasons: set[Reason]) -> None:
         """Start the stream of positions at the first state."""
+        if Reason.STATE_JUMP in reasons:
+            self._find_anew()
         if self._stream.is_begun:
             return
         if state.q.shape != self._shape:
