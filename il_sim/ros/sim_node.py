@@ -19,7 +19,7 @@ from il_core.clock import SystemClock
 from il_core.config import load_setup
 from il_core.ros import convert, qos
 from il_core.ros.diagnostics import Diagnostics, Level
-from il_core.ros.node import CONTROL_PRIORITY, run
+from il_core.ros.node import CONTROL_PRIORITY, run, spin
 from il_core.ros.params import declare
 from il_sim.pacing import Pacer
 from il_sim.plant import STEP_NS, Plant
@@ -27,6 +27,7 @@ from il_sim.viewer import Viewer
 
 WORLD_EVERY = 33  # steps between two states for cameras and objects: 30 Hz
 DIAGNOSTICS_S = 0.5
+LEAVING_NS, SILENCE_NS = 1_000_000_000, 50_000_000  # longest wait for the controller's last word; what tells it
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,16 @@ class SimNode(Node):
             "slip_ms": f"{self._pacer.slip_ns * 1e-6:.1f}",
         }
         self._diagnostics.publish(Level.OK, "running", values)
+
+    def on_shutdown_safe(self) -> None:
+        """Outlive the controller, as an arm does: go on until its commands stop."""
+        end_ns = self._wall_ns() + LEAVING_NS
+
+        def is_alone() -> bool:
+            now_ns = self._wall_ns()
+            return now_ns > end_ns or now_ns - self._answered_ns > SILENCE_NS
+
+        spin(self, is_alone)
 
 
 def main() -> None:
