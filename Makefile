@@ -4,10 +4,10 @@ PY := .venv/bin/python
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test test-franka check format bench clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 	@echo 'variables: PYTHON=/path/to/python3.12, TORCH_INDEX=<index with a CPU build of torch>, ARGS="..."'
 
 setup: ## make .venv; every other target does this first
@@ -24,6 +24,12 @@ check: setup ## lint, format and types
 test: check ## check, then all tests that need no robot and no GPU
 	@$(PY) -m pytest -m "not hardware and not gpu" $(ARGS)
 
+test-franka: setup ## the Franka driver against a simulated controller, in a venv of its own (.venv-franka)
+	@test -x .venv-franka/bin/python || $(PY) -m venv .venv-franka
+	@.venv-franka/bin/python -m pip install -q -r requirements/franka.txt
+	@test -d .venv-franka/client || $(PY) -m pip install -q --no-deps --target .venv-franka/client pylibfranka==0.21.3
+	@FRANKA_SIM_PYTHON=$(CURDIR)/.venv-franka/bin/python PYTHONPATH=.venv-franka/client $(PY) -m pytest test/franka $(ARGS)
+
 format: setup ## rewrite the sources in the project's style
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
@@ -32,4 +38,4 @@ bench: setup ## measure; results in outputs/bench
 	@for file in benchmark/*.py; do echo "== $$file"; PYTHONPATH=. $(PY) "$$file" || exit 1; done
 
 clean: ## remove .venv and everything made
-	rm -rf .venv outputs build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-franka outputs build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
