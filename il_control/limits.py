@@ -10,6 +10,7 @@ from il_core.spec import RobotSpec
 from il_core.types import ArmState, Vector
 
 ACCELERATION_FILTER_S = 0.01  # over which velocities are differenced: 0.02 rad/s of noise is then 3 rad/s²
+EASING_S = 0.04  # in which a push is weakened: four times that filter, so that the loop does not swing
 
 
 class JointLimits:
@@ -38,12 +39,18 @@ class JointLimits:
 
 
 class TorqueLimiter:
-    """Cushions, brakes and clips torques; remembers the last one sent."""
+    """Cushions, brakes, eases and clips torques.
+
+    Attributes:
+        is_easing: Whether a push is still weakened for the acceleration it caused.
+    """
 
     def __init__(self, limits: JointLimits, stiffness_nm_rad: float, damping_nms_rad: float) -> None:
         """Take the limits, the stiffness of the cushion, and the damping of cushion and brake."""
         self._limits = limits
         self._k, self._d = stiffness_nm_rad, damping_nms_rad
+        self._ease = np.ones_like(limits.q_min)
+        self.is_easing = False
         self._low, self._high = limits.q_min + limits.margin, limits.q_max - limits.margin
 
     def soften(self, state: ArmState, acceleration: Vector, tau: Vector, bias: Vector, reasons: set[Reason]) -> Vector:
@@ -92,15 +99,24 @@ class TorqueLimiter:
         return np.where(fast, bias + direction * (np.minimum(push, 0.0) - brake), tau)
 
     def _eased(self, acceleration: Vector, tau: Vector, bias: Vector, reasons: set[Reason]) -> Vector:
-        """Above the acceleration limit: weaken a push in that direction in proportion.
+        r"""Weaken a push that accelerates its joint beyond the limit, until it no longer does.
 
-        What is measured counts, not what the torque would do to a free arm: pressing on something
-        takes torque without accelerating.
+        .. math:: \tau' = h + \frac{r}{\max(1, |a| / a_{max})} (\tau - h), \qquad
+                  T_r\,\frac{d}{dt} \ln r = \ln \frac{a_{max}}{|a|}, \quad r \le 1
+
+        with the bias :math:`h`. What is measured counts, not what the torque would do to a free arm:
+        pressing on something takes torque without accelerating.
         """
         share = np.abs(acceleration) / self._limits.a_max
         push = tau - bias
-        hard = (share > 1.0) & (push * acceleration > 0.0)
-        if not hard.any():
+        along = np.sign(push) * np.sign(acceleration) > 0.0
+        if not self.is_easing and not (along & (share > 1.0)).any():
             return tau
-        reasons.add(Reason.ACCELERATION_LIMIT)
-        return np.where(hard, bias + push / np.maximum(share, 1.0), tau)
+        change = np.clip(-np.log(np.maximum(share, 1e-3)), -2.0, 1.0)
+        change[~along] = 1.0
+        self._ease = np.minimum(self._ease * np.exp(change * (self._limits.dt / EASING_S)), 1.0)
+        self.is_easing = bool((self._ease < 1.0).any())
+        if (along & (share > 1.0)).any():
+            reasons.add(Reason.ACCELERATION_LIMIT)
+        factor = self._ease / np.maximum(share, 1.0)
+        return np.where(along, bias + factor * push, tau)

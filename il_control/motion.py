@@ -53,22 +53,27 @@ class MotionLimiter:
             reasons: Gets what had to be limited.
         """
         limits = self._limits
-        fast = np.clip(v_des, -limits.v_max, limits.v_max)
-        down, up = self._stoppable(q - limits.q_min), self._stoppable(limits.q_max - q)
+        fast = self.slowed(v_des, reasons)
+        down, up = self._stoppable(q - limits.q_min - self._slack), self._stoppable(limits.q_max - q - self._slack)
         stoppable = np.minimum(np.maximum(fast, -down), up)
         reachable = np.minimum(np.maximum(stoppable, v - self._v_step), v + self._v_step)
-        if (fast != v_des).any():
-            reasons.add(Reason.VELOCITY_LIMIT)
         if (stoppable != fast).any():
             reasons.add(Reason.POSITION_LIMIT)
         if (reachable != stoppable).any():
             reasons.add(Reason.ACCELERATION_LIMIT)
         return np.asarray(reachable)
 
+    def slowed(self, v_des: Vector, reasons: set[Reason]) -> Vector:
+        """The velocity, no joint faster than its limit, (nq,) [rad/s]."""
+        slow = np.minimum(np.maximum(v_des, -self._limits.v_max), self._limits.v_max)
+        if (slow != v_des).any():
+            reasons.add(Reason.VELOCITY_LIMIT)
+        return np.asarray(slow)
+
     def _stoppable(self, distance: Vector) -> Vector:
-        """Highest speed from which a joint stops within a distance, (nq,) [rad/s]."""
+        """The speed v(d) of the class, (nq,) [rad/s]; the small term is the caller's."""
         limits = self._limits
-        room = np.maximum(distance - self._slack, 0.0)
+        room = np.maximum(distance, 0.0)
         half = limits.dt / 2
         return np.asarray(limits.a_max * (np.sqrt(half * half + 2 * room / limits.a_max) - half))
 

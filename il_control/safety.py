@@ -130,7 +130,8 @@ class SafetyGate:
             self._find_anew()
         borders = self._collision.watch(state.q) if self._collision is not None and is_sized else []
         last = self._tau_last
-        if last is None or reasons or borders or self._latch.causes or not self._quick.passes(state, tau, bias, last):
+        is_open = reasons or borders or self._latch.causes or self._torque.is_easing
+        if last is None or is_open or not self._quick.passes(state, tau, bias, last):
             sent = self._checked_torque(state, tau, bias, borders, reasons, given)
         else:
             sent, self._q_hold = tau.copy(), None
@@ -185,10 +186,9 @@ class SafetyGate:
         given = frozenset(reasons)
         reasons |= self._inputs.check(state, context)
         self._begin(state, reasons)
-        stream = self._stream
+        stream, rest = self._stream, np.zeros(self._shape)
         stream.q = self._vector(state.q, stream.q, reasons)  # where it is counts: the arm integrates
-        v_des = self._vector(v_des, np.zeros(self._shape), reasons)
-        stream.v = self._checked_velocity(state, stream.q, v_des, reasons, given)
+        stream.v = self._checked_velocity(state, stream.q, self._vector(v_des, rest, reasons), reasons, given)
         return Setpoint(state.stamp_ns, None, self._opening(gripper, reasons), v_des=stream.v.copy())
 
     def _checked_torque(
@@ -252,7 +252,9 @@ class SafetyGate:
         limiter, last = self._stream.limiter, self._stream.v
         if self._model is not None and state.q.shape == self._shape and Reason.STALE_STATE not in reasons:
             near = self._collision.watch(state.q) if self._collision is not None else []
+            v_des = limiter.slowed(v_des, reasons)
             v_des, hit = bounded_velocity(v_des, near + self._tool_borders(self._model, v_des))
+            v_des = self._vector(v_des, np.zeros(self._shape), reasons)
             reasons |= hit
         v = limiter.within(q, last, v_des, reasons)
         if self._decide(reasons, given) is Behaviour.CLIP:
@@ -268,9 +270,8 @@ class SafetyGate:
             self._collision.reset()
 
     def _tool_borders(self, model: ArmModel, v: Vector) -> list[Border]:
-        if self._space is None:
-            return []
-        return self._space.borders(model.T_base_ee[:3, 3], model.J_ee_aligned, v)
+        space = self._space
+        return [] if space is None else space.borders(model.T_base_ee[:3, 3], model.J_ee_aligned, v)
 
     def _begin(self, state: ArmState, reasons: set[Reason]) -> None:
         """Start the stream of positions at the first state."""
