@@ -59,12 +59,15 @@ def test_connected_it_tells_its_state_and_waits(arm):
         arm.write(make_cycle(SETUP).step(state, state.stamp_ns).setpoint)
 
 
-def test_held_it_stays_where_it_is(arm):
-    q = arm.read().q
+def test_held_its_tool_stays_where_it_is(arm):
+    model, T = ArmModel(SETUP), []
     arm.start()
-    state = drive(arm, make_cycle(SETUP), 2.0)
+    for seconds in (0.1, 2.0):
+        state = drive(arm, make_cycle(SETUP), seconds)
+        model.update(state.q, state.v)
+        T.append(model.T_base_ee.copy())
     arm.stop()
-    assert np.abs(state.q - q).max() < 0.005
+    np.testing.assert_allclose(T[1], T[0], atol=0.003)  # the elbow may creep: it is held by damping alone
 
 
 def test_a_cartesian_impedance_move_arrives(arm):
