@@ -33,7 +33,7 @@ ARMS = {  # file below the package's folder, tool that says which arm is meant, 
     "talos_data/robots/talos_full_v2.urdf": ("wrist_left_ft_tool_link", 7),
     "baxter_description/urdf/baxter.urdf": ("left_wrist", 7),
 }
-# The FR3's gains are for smooth targets: a bare step of 0.05 rad overshoots by a quarter.
+# The FR3's gains are for smooth targets: a bare step of 0.05 rad overshoots by 22 %.
 SHIPPED = sorted({p.stem for p in (config_dir() / "robot").glob("*.yaml")} - {"fr3"})
 
 
