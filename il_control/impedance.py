@@ -120,7 +120,7 @@ class Impedance:
             state.v,
             pose_error(model.T_base_ee, self._pose.T),
             self._pose.twist,
-            feed_forward(self._mobility, self._pose.acceleration, gains),
+            feed_forward(self._mobility, self._pose.acceleration, model.drift, gains),
             self._k_d,
             posture,
             gains,

@@ -18,6 +18,7 @@ class ArmModel:
         q: Joint positions of the last update, (nq,) [rad].
         T_base_ee: Tool pose in base, (4, 4) [m].
         J_ee_aligned: Jacobian of the tool point, axes of base, (6, nq): twist = J v, linear first.
+        drift: Acceleration of the tool at zero joint acceleration, dJ/dt v, axes of base, linear first, (6,).
         bias: Coriolis, centrifugal and gravity torque, (nq,) [N·m].
         gravity: Gravity torque, (nq,) [N·m].
     """
@@ -49,11 +50,13 @@ class ArmModel:
         self.q = np.zeros(self.nq)
         self.T_base_ee = np.eye(4)
         self.J_ee_aligned = np.zeros((6, self.nq))
+        self.drift = np.zeros(6)
         self.bias = np.zeros(self.nq)
+        self._no_acceleration = np.zeros(self.nq)
         self.update(np.array(robot.q_home_rad), np.zeros(self.nq))
 
     def update(self, q: Vector, v: Vector) -> None:
-        """Compute pose, Jacobian and bias for a state.
+        """Compute pose, Jacobian, drift and bias for a state.
 
         Args:
             q: Joint positions, (nq,) [rad].
@@ -61,11 +64,14 @@ class ArmModel:
         """
         self.q = q
         self.bias = pin.nonLinearEffects(self.model, self.data, q, v)
-        pin.computeJointJacobians(self.model, self.data, q)
+        pin.forwardKinematics(self.model, self.data, q, v, self._no_acceleration)
+        pin.computeJointJacobians(self.model, self.data)
         placement = pin.updateFramePlacement(self.model, self.data, self._frame)
         self.T_base_ee[:3, :3] = placement.rotation
         self.T_base_ee[:3, 3] = placement.translation
         self.J_ee_aligned[:] = pin.getFrameJacobian(self.model, self.data, self._frame, pin.LOCAL_WORLD_ALIGNED)
+        acceleration = pin.getFrameClassicalAcceleration(self.model, self.data, self._frame, pin.LOCAL_WORLD_ALIGNED)
+        self.drift = np.array(acceleration.vector)
 
     @property
     def gravity(self) -> Vector:

@@ -25,6 +25,16 @@ def test_jacobian_is_the_derivative_of_the_pose(model, random_q):
             np.testing.assert_allclose(J[:, k], [*linear, *angular], atol=1e-5)
 
 
+def test_drift_is_the_acceleration_of_the_tool_at_constant_joint_velocity(model, random_q, rng):
+    q, v, h = random_q(), rng.uniform(-1.0, 1.0, 7), 1e-5
+    twists = []
+    for side in (-1.0, 1.0):
+        model.update(q + side * h * v, v)
+        twists.append(model.J_ee_aligned @ v)
+    model.update(q, v)
+    np.testing.assert_allclose(model.drift, (twists[1] - twists[0]) / (2 * h), atol=1e-6)
+
+
 def test_bias_at_rest_is_gravity_and_gravity_is_the_slope_of_potential_energy(model, random_q):
     import pinocchio as pin
 
