@@ -8,7 +8,8 @@ by a velocity damper [1]_, and the bound is kept by the acceleration, which a to
 
 with the distances :math:`d_i` at which slowing down begins and :math:`d_s` at which nothing comes nearer,
 the fastest approach :math:`\xi` and the time :math:`T`. Leaving is never hindered; below :math:`d_s` the
-right side asks to leave slowly, so that what the model does not know cannot push the arm on.
+right side asks to leave slowly, so that what the model does not know cannot push the arm on. Beyond
+:math:`d_i` the line goes on: who is fast begins to brake early enough to follow it.
 
 .. [1] B. Faverjon, P. Tournassoud, "A local based approach for path planning of manipulators with a
        high number of degrees of freedom", IEEE ICRA 1987, eq. 2.
@@ -28,6 +29,7 @@ from il_control.reasons import Reason
 from il_control.safety_config import SafetyConfig
 from il_core.types import Vector
 
+DUE_SHARE = 0.5  # of the allowed approach speed: from there on a border farther off counts
 SPEED_SHARE = 0.8  # of the tool's speed limit: from there on its acceleration is bounded
 _AT_THE_FACES: list[float | None] = [0.0] * 6
 SWEEPS = 3  # over all borders: one answer may disturb another
@@ -49,9 +51,13 @@ class Border:
 
 
 def approach_speed(distance_m: float, stop_m: float, slow_m: float, speed_m_s: float) -> float:
-    """Fastest approach at a distance [m/s], never faster than ``speed_m_s`` in either direction."""
-    share = (distance_m - stop_m) / (slow_m - stop_m)
-    return speed_m_s * max(-1.0, min(1.0, share))
+    """Fastest approach at a distance [m/s]; ``speed_m_s`` at ``slow_m``, and as fast back at most."""
+    return speed_m_s * max(-1.0, (distance_m - stop_m) / (slow_m - stop_m))
+
+
+def is_due(distance_m: float, slow_m: float, closing_m_s: float, speed_max: float) -> bool:
+    """Whether a border counts: near it always, farther off for who comes at half the allowed speed."""
+    return distance_m < slow_m or closing_m_s > DUE_SHARE * speed_max
 
 
 def bounded_torque(
@@ -148,6 +154,11 @@ class Workspace:
         width_m = config.slow_distance_m - config.stop_distance_m
         return cls(low, high, (linear, angular), width_m, config.approach_speed_max_m_s)
 
+    @property
+    def horizon_s(self) -> float:
+        """A tool that stays in the box for so long at its velocity is due at no face [s]."""
+        return self.width_m / (self._speed * DUE_SHARE)
+
     def reset(self) -> None:
         """The arm may be found anywhere; see :func:`ratchet`."""
         self._stops = [None] * 6
@@ -171,9 +182,10 @@ class Workspace:
                 distance = float(p[axis] - self.low[axis] if side == 0 else self.high[axis] - p[axis])
                 stop = ratchet(self._stops[2 * axis + side], distance, 0.0)
                 stops.append(stop)
-                if distance < self.width_m:
-                    speed = approach_speed(distance, stop, self.width_m, self._speed)
-                    found.append(Border(sign * J_ee_aligned[axis], speed, Reason.WORKSPACE_LIMIT))
+                speed = approach_speed(distance, stop, self.width_m, self._speed)
+                gradient = sign * J_ee_aligned[axis]
+                if is_due(distance, self.width_m, -float(gradient @ v), speed):
+                    found.append(Border(gradient, speed, Reason.WORKSPACE_LIMIT))
         self._stops = stops
         for part, limit in ((slice(0, 3), self.speed_max[0]), (slice(3, 6), self.speed_max[1])):
             rate = J_ee_aligned[part] @ v

@@ -10,7 +10,7 @@ import coal
 import numpy as np
 import pinocchio as pin
 
-from il_control.barrier import Border, approach_speed, ratchet
+from il_control.barrier import Border, approach_speed, is_due, ratchet
 from il_control.reasons import Reason
 from il_control.safety_config import Obstacle, ObstacleKind, SafetyConfig
 from il_core.config import Setup
@@ -19,7 +19,8 @@ from il_core.geometry import matrix_from_quat_xyzw
 from il_core.types import Vector
 
 PERIOD = 10  # cycles between two evaluations: 100 Hz at 1 kHz; in between the distances are extrapolated
-BORDERS_MAX = 4  # nearest pairs that are braked: more never act at once, and each costs time
+LOOK_AHEAD = 4  # widths of the slow zone: enough to brake from five times the approach speed
+BORDERS_MAX = 6  # nearest pairs that are braked: more hardly act at once, and each costs time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +87,7 @@ class CollisionMonitor:
         """Pairs nearer than a distance at a posture, the nearest first."""
         return [self._nearest(k) for k, _ in self._numbers(q, within_m)]
 
-    def watch(self, q: Vector) -> list[Border]:
+    def watch(self, q: Vector, v: Vector) -> list[Border]:
         """What brakes the arm in this cycle; call it in every cycle, it evaluates in every tenth.
 
         In between the distances follow the joints: :math:`d(q) = d(q_0) + g^T (q - q_0)`.
@@ -97,7 +98,7 @@ class CollisionMonitor:
         if not self._near:
             return []
         way = q - self._q_seen
-        return [b for pair, stop in self._near if (b := self._border(pair, stop, way)) is not None]
+        return [b for pair, stop in self._near if (b := self._border(pair, stop, way, v)) is not None]
 
     def reset(self) -> None:
         """Evaluate at the next call: the arm is not where it was."""
@@ -120,15 +121,16 @@ class CollisionMonitor:
 
     @property
     def _margin_m(self) -> float:
-        """How far the slow zone is looked ahead: the way in one period at five times the approach speed."""
-        return 5 * self._config.approach_speed_max_m_s * PERIOD * 1e-3
+        """How far before the slow zone pairs are watched."""
+        c = self._config
+        return LOOK_AHEAD * (c.slow_distance_m - c.stop_distance_m)
 
-    def _border(self, pair: Nearest, stop_m: float, way: Vector) -> Border | None:
+    def _border(self, pair: Nearest, stop_m: float, way: Vector, v: Vector) -> Border | None:
         c = self._config
         distance = pair.distance_m + float(pair.gradient @ way)
-        if distance >= c.slow_distance_m:
-            return None
         speed = approach_speed(distance, stop_m, c.slow_distance_m, c.approach_speed_max_m_s)
+        if not is_due(distance, c.slow_distance_m, -float(pair.gradient @ v), speed):
+            return None
         reason = Reason.COLLISION_NEAR if distance > c.stop_distance_m else Reason.COLLISION_STOP
         return Border(pair.gradient, speed, reason)
 

@@ -22,7 +22,7 @@ class QuickCheck:
     """
 
     def __init__(self, limits: JointLimits, model: ArmModel | None, space: Workspace | None) -> None:
-        """Lay out the vector: q, v, change of v, torque, change of torque, bias, tool position, tool velocity."""
+        """Lay out the vector: q, v, change of v, torque, change of torque, bias, the tool."""
         self._n = n = len(limits.q_min)
         self._shape = (n,)
         self._model = model if space is not None else None
@@ -37,6 +37,7 @@ class QuickCheck:
         ]
         if space is not None and model is not None:
             parts += _tool_limits(space)
+            self._horizon_s = space.horizon_s
         self._centre, self._half = (np.concatenate(x) for x in zip(*parts, strict=True))
         self._values = np.zeros_like(self._centre)
         self._gap = np.zeros_like(self._centre)
@@ -72,8 +73,11 @@ class QuickCheck:
         np.subtract(tau, tau_last, out=x[4 * n : 5 * n])
         x[5 * n : 6 * n] = bias
         if self._model is not None:
-            x[6 * n : 6 * n + 3] = self._model.T_base_ee[:3, 3]
-            np.dot(self._model.J_ee_aligned, state.v, out=x[6 * n + 3 :])
+            p, twist = x[6 * n : 6 * n + 3], x[6 * n + 3 : 6 * n + 9]
+            p[:] = self._model.T_base_ee[:3, 3]
+            np.dot(self._model.J_ee_aligned, state.v, out=twist)
+            np.multiply(twist[:3], self._horizon_s, out=x[6 * n + 9 :])
+            x[6 * n + 9 :] += p
         np.subtract(x, self._centre, out=self._gap)
         np.abs(self._gap, out=self._gap)
         np.less_equal(self._gap, self._half, out=self._is_in)
@@ -81,11 +85,11 @@ class QuickCheck:
 
 
 def _tool_limits(space: Workspace) -> list[tuple[Vector, Vector]]:
-    r"""Centre and half width for position and velocity of the tool, slow zones left out.
+    r"""Centre and half width for position, velocity and coming position of the tool.
 
     A velocity below :math:`1/\sqrt 3` of its limit along every axis is below it in all.
     """
-    low, high = space.low + space.width_m, space.high - space.width_m
-    low, high = np.maximum(low, -HUGE), np.minimum(high, HUGE)
+    low, high = np.maximum(space.low, -HUGE), np.minimum(space.high, HUGE)
+    centre, half = (low + high) / 2, (high - low) / 2
     speed = [min(HUGE, s * SPEED_SHARE / math.sqrt(3)) for s in space.speed_max]
-    return [((low + high) / 2, (high - low) / 2), (np.zeros(6), np.repeat(speed, 3))]
+    return [(centre, half - space.width_m), (np.zeros(6), np.repeat(speed, 3)), (centre, half)]

@@ -128,7 +128,7 @@ class SafetyGate:
         reasons |= self._inputs.check(state, context)
         if Reason.STATE_JUMP in reasons:
             self._find_anew()
-        borders = self._collision.watch(state.q) if self._collision is not None and is_sized else []
+        borders = self._collision.watch(state.q, state.v) if self._collision is not None and is_sized else []
         last = self._tau_last
         is_open = reasons or borders or self._latch.causes or self._torque.is_easing
         if last is None or is_open or not self._quick.passes(state, tau, bias, last):
@@ -251,7 +251,7 @@ class SafetyGate:
         """Velocity within all limits from a position on, or towards rest, (nq,) [rad/s]."""
         limiter, last = self._stream.limiter, self._stream.v
         if self._model is not None and state.q.shape == self._shape and Reason.STALE_STATE not in reasons:
-            near = self._collision.watch(state.q) if self._collision is not None else []
+            near = self._collision.watch(state.q, state.v) if self._collision is not None else []
             v_des = limiter.slowed(v_des, reasons)
             v_des, hit = bounded_velocity(v_des, near + self._tool_borders(self._model, v_des))
             v_des = self._vector(v_des, np.zeros(self._shape), reasons)
