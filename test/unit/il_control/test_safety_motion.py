@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from il_control.config import load_control_config
 from il_control.inputs import Context
+from il_control.model import ArmModel
 from il_control.reasons import Reason
 from il_control.safety import SafetyGate
 from il_control.safety_config import SafetyConfig
@@ -160,3 +161,15 @@ def test_a_setpoint_carries_what_the_arm_takes_and_nothing_else(gate):
 def test_without_any_posture_there_is_nothing_to_send(gate):
     with pytest.raises(ShapeError, match=r"ArmState.q: expected shape \(7,\), got \(6,\)"):
         gate.position_setpoint(ArmState(0, *[np.zeros(6)] * 3, 0.5), HOME, 0.5, set(), CALM)
+
+
+@pytest.mark.parametrize("absurd", [1e308, -1e308, 1e160])
+def test_an_absurd_velocity_is_forgotten_when_a_sound_one_follows(absurd):
+    """A speed whose square overflows must not leave a NaN behind."""
+    config = replace(CONFIG, safety=replace(CONFIG.safety, tool_speed_max_m_s=0.5))
+    gate = SafetyGate(ROBOT, config, ArmModel(SETUP))
+    for _ in range(300):
+        assert np.isfinite(gate.velocity_setpoint(state(), np.full(7, absurd), 0.5, set(), CALM).v_des).all()
+    for _ in range(600):
+        v = gate.velocity_setpoint(state(), np.full(7, 0.01), 0.5, set(), CALM).v_des
+    np.testing.assert_allclose(v, 0.01)
