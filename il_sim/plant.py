@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import mujoco
 import numpy as np
+from numpy.typing import ArrayLike
 
 from il_core.config import Setup
 from il_core.errors import ConfigError, nearest
@@ -51,6 +54,8 @@ class Plant:
         slides = [j for j in range(self.model.njnt) if self.model.jnt_type[j] == mujoco.mjtJoint.mjJNT_SLIDE]
         self._servos = np.array([self.model.actuator(self.model.joint(j).name).id for j in slides])
         self._finger_qs = np.array([self.model.jnt_qposadr[j] for j in slides])
+        self._described = self.model.body_mass.copy(), self.model.body_inertia.copy()
+        self._push: tuple[int, Array, int] | None = None  # body, force, last step
         self._timeout_ns, self._origin_ns = timeout_ns, start_ns
         self._command_ns = self.steps = self.timeouts = 0
         self.reset(seed)
@@ -80,6 +85,7 @@ class Plant:
         self.data.ctrl[self._servos] = self.robot.gripper_open_m
         self.task.place(self.model, self.data, rng)
         mujoco.mj_forward(self.model, self.data)
+        self._push = None
         self._origin_ns, self.steps = now_ns, 0
         self._command_ns = now_ns - self._timeout_ns - 1  # nobody commands yet
         self._is_fallen_back = True
@@ -99,6 +105,70 @@ class Plant:
         self.apply(setpoint.torque)
         self.grip(setpoint.gripper)
 
+    @property
+    def link_names(self) -> tuple[str, ...]:
+        """The arm's and its gripper's bodies that have a mass and move, from the base out."""
+        first = self.model.jnt_bodyid[self.model.joint(self.robot.joint_names[0]).id]
+        root = self.model.body_rootid[first]
+        bodies = range(first, self.model.nbody)
+        return tuple(
+            self.model.body(b).name for b in bodies if self.model.body_rootid[b] == root and self.model.body_mass[b] > 0
+        )
+
+    def scale_masses(self, factors: Mapping[str, float]) -> None:
+        """Make links heavier or lighter than described, so that a controller's model of them is wrong.
+
+        Args:
+            factors: Mass and inertia of each named link over the described ones, positive; links not
+                named are as described. Centres of mass stay.
+
+        Raises:
+            ConfigError: the arm has no such link, or a factor is not positive.
+        """
+        names = self.link_names
+        for name, factor in factors.items():
+            if name not in names:
+                raise ConfigError("simulator", f"no link '{name}'; {nearest(name, list(names))}")
+            if not factor > 0.0:
+                raise ConfigError("simulator", f"mass of '{name}' times {factor}: the factor must be positive")
+        scale = np.ones(self.model.nbody)
+        for name, factor in factors.items():
+            scale[self.model.body(name).id] = factor
+        mass, inertia = self._described
+        self.model.body_mass[:], self.model.body_inertia[:] = scale * mass, scale[:, None] * inertia
+        mujoco.mj_setConst(self.model, mujoco.MjData(self.model))  # a scratch state: ours stays as it is
+        mujoco.mj_forward(self.model, self.data)
+
+    def push(self, force: ArrayLike, link: str | None = None, steps: int | None = None) -> None:
+        """Push the arm from outside, in place of the push before; a force of zero ends it.
+
+        Args:
+            force: Force, axes of base, (3,) [N]; it keeps its direction while the arm moves.
+            link: Body on whose origin it acts; None is the tool.
+            steps: Steps it lasts; None is until changed or reset.
+
+        Raises:
+            ConfigError: the scene has no such body.
+        """
+        names = [self.model.body(b).name for b in range(1, self.model.nbody)]
+        link = self.robot.ee_frame if link is None else link
+        if link not in names:
+            raise ConfigError("simulator", f"no link '{link}'; {nearest(link, names)}")
+        if self._push is not None:
+            self.data.xfrc_applied[self._push[0]] = 0.0
+        last = np.iinfo(np.int64).max if steps is None else self.steps + steps
+        self._push = self.model.body(link).id, np.array(force, dtype=np.float64), int(last)
+
+    def _apply_push(self, body: int, force: Array, last: int) -> None:
+        """Hand the push to the engine, which takes forces at the centre of mass."""
+        applied = self.data.xfrc_applied[body]
+        if self.steps >= last:
+            applied[:] = 0.0
+            self._push = None
+            return
+        applied[:3] = force
+        applied[3:] = np.cross(self.data.xpos[body] - self.data.xipos[body], force)
+
     def step(self) -> None:
         """Advance by one millisecond."""
         data = self.data
@@ -110,6 +180,8 @@ class Plant:
         else:
             self._is_fallen_back = False
         data.ctrl[self._motors] = tau
+        if self._push is not None:
+            self._apply_push(*self._push)
         mujoco.mj_step(self.model, data)
         self.steps += 1
 

@@ -216,3 +216,58 @@ def settle_pressing(plant, newtons):
     for _ in range(1500):
         push(np.array([0.0, 0.0, -newtons]))
     return plant.finger_force()
+
+
+class TestPushes:
+    """Forces from outside, and an arm heavier than its description."""
+
+    def acceleration(self, plant, tau):
+        """Of the joints, over one step from the present state."""
+        before = plant.read().v.copy()
+        plant.apply(tau)
+        plant.step()
+        return (plant.read().v - before) / 1e-3
+
+    def test_a_push_moves_the_arm_like_the_torques_it_stands_for(self, plant):
+        force = np.array([12.0, -15.0, 8.0])
+        plant.reset(5)
+        jacobian = np.zeros((3, plant.model.nv))
+        mujoco.mj_jacSite(plant.model, plant.data, jacobian, None, plant.model.site(plant.robot.ee_frame).id)
+        joints = [plant.model.joint(n).dofadr[0] for n in plant.robot.joint_names]
+        as_torque = self.acceleration(plant, bias(plant) + jacobian[:, joints].T @ force)
+        plant.reset(5)
+        plant.push(force)
+        as_push = self.acceleration(plant, bias(plant))
+        np.testing.assert_allclose(as_push, as_torque, rtol=1e-3, atol=1e-3)
+
+    def test_a_push_ends_after_its_steps_and_with_a_reset(self, plant):
+        def is_pushed():
+            plant.step()
+            return bool(plant.data.xfrc_applied.any())
+
+        plant.reset(0)
+        plant.push([5.0, 0.0, 0.0], link="fr3_link4", steps=3)
+        assert [is_pushed() for _ in range(5)] == [True, True, True, False, False]
+        plant.push([5.0, 0.0, 0.0])
+        plant.push([0.0, 5.0, 0.0], link="fr3_link4")  # in place of the first
+        plant.step()
+        assert np.count_nonzero(plant.data.xfrc_applied[:, :3]) == 1
+        plant.reset(0)
+        assert not is_pushed()
+
+    def test_links_twice_as_heavy_weigh_twice_as_much(self):
+        plant = Plant(load_setup("pick_place"), seed=1)
+        state, described = plant.world_state(), bias(plant)
+        plant.scale_masses(dict.fromkeys(plant.link_names, 2.0))
+        np.testing.assert_array_equal(plant.world_state(), state)
+        np.testing.assert_allclose(bias(plant), 2.0 * described)
+        plant.scale_masses({})
+        np.testing.assert_array_equal(bias(plant), described)
+
+    def test_what_cannot_be_pushed_or_weighed_is_named(self, plant):
+        with pytest.raises(ConfigError, match="no link 'fr3_link99'; did you mean"):
+            plant.push([0, 0, 1], link="fr3_link99")
+        with pytest.raises(ConfigError, match="no link 'cube'; Options: fr3_hand"):
+            plant.scale_masses({"cube": 2.0})
+        with pytest.raises(ConfigError, match="mass of 'fr3_hand' times 0.0: the factor must be positive"):
+            plant.scale_masses({"fr3_hand": 0.0})
