@@ -92,6 +92,14 @@ class SafetyGate:
         """
         return self._latch.resume()
 
+    def demand_contact_force(self, mode: str) -> None:
+        """Refuse a mode with people near the arm unless somebody wrote the contact force limit down.
+
+        Raises:
+            ConfigError: it is missing; the message says which key to set and where.
+        """
+        self._safety.demand_contact_force(mode)
+
     def reset(self) -> None:
         """Begin anew at the next measured state: for an arm that was switched on, or moved, meanwhile."""
         self._tau_last = self._q_hold = None
@@ -143,12 +151,7 @@ class SafetyGate:
         return Setpoint(state.stamp_ns, sent, self._opening(gripper, reasons))
 
     def position_setpoint(
-        self,
-        state: ArmState,
-        q_des: Vector,
-        gripper: float,
-        reasons: set[Reason],
-        context: Context = UNKNOWN,
+        self, state: ArmState, q_des: Vector, gripper: float, reasons: set[Reason], context: Context = UNKNOWN
     ) -> Setpoint:
         """Check one cycle's joint positions; see :meth:`setpoint`.
 
@@ -175,12 +178,7 @@ class SafetyGate:
         return Setpoint(state.stamp_ns, None, self._opening(gripper, reasons), q_des=q.copy())
 
     def velocity_setpoint(
-        self,
-        state: ArmState,
-        v_des: Vector,
-        gripper: float,
-        reasons: set[Reason],
-        context: Context = UNKNOWN,
+        self, state: ArmState, v_des: Vector, gripper: float, reasons: set[Reason], context: Context = UNKNOWN
     ) -> Setpoint:
         """Check one cycle's joint velocities, (nq,) [rad/s]; see :meth:`position_setpoint`."""
         given = frozenset(reasons)
