@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from il_control.laws.cartesian_impedance import CartesianGains
+from il_control.laws.energy_tank import ScheduleConfig, TankConfig
+from il_control.laws.hand_guiding import GuidingConfig
 from il_control.safety_config import SafetyConfig
+from il_control.touch import TouchConfig
 from il_core.config import Setup, config_dir, load_yaml
 from il_core.errors import ConfigError
 
@@ -57,6 +60,10 @@ class ControlConfig:
         limit_stiffness_nm_rad: Stiffness of that cushion [N·m/rad].
         limit_damping_nms_rad: Braking above the joint speed limit [N·m·s/rad].
         safety: Settings of the safety gate.
+        stiffness_bounds: What stiffness may be asked for at run time, and how fast it may change.
+        energy_tank: What raising it is paid from.
+        touch: When a push counts as a touch that takes the arm over; null: never.
+        guiding: Settings of hand guiding.
     """
 
     rate_hz: int
@@ -81,6 +88,10 @@ class ControlConfig:
     limit_stiffness_nm_rad: float
     limit_damping_nms_rad: float
     safety: SafetyConfig = field(default_factory=SafetyConfig)
+    stiffness_bounds: ScheduleConfig = field(default_factory=ScheduleConfig)
+    energy_tank: TankConfig = field(default_factory=TankConfig)
+    touch: TouchConfig | None = None
+    guiding: GuidingConfig = field(default_factory=GuidingConfig)
 
     def __post_init__(self) -> None:
         """Reject settings that cannot be safe."""

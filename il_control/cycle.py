@@ -9,9 +9,12 @@ import numpy as np
 from il_control.arbiter import Arbiter, Change, Source
 from il_control.collision import CollisionMonitor
 from il_control.config import ControlConfig, load_control_config
+from il_control.continuity import Continuity
 from il_control.go_to import JointMotion, MotionLimits, PoseMotion
+from il_control.hands import Hands
 from il_control.impedance import Impedance, TorqueFade
-from il_control.inputs import Context
+from il_control.inputs import Context, is_joint_jump, is_pose_jump
+from il_control.laws.hand_guiding import GuidingMode
 from il_control.model import ArmModel
 from il_control.safety import Reason, SafetyGate
 from il_control.sources import PLANNERS, Sources
@@ -21,8 +24,6 @@ from il_core.errors import ConfigError
 from il_core.spec import RobotSpec
 from il_core.types import ActionChunk, ArmCommand, ArmState, Setpoint, Vector
 
-JUMP_RAD = 0.02  # beyond what the speed limit allows: encoder noise and timing stay below
-CLOCK_JUMP_NS = 1_000_000_000  # 1 s separates a late cycle from a clock that was set
 FADE_S = 0.2  # a change of law: shorter is felt as a jerk, longer leaves the arm between two minds
 GO_TO_SHARE = 0.5  # of the speed the shaper allows: the controller's own motions are unhurried
 JERK_TIME_S = 0.1  # in which such a motion reaches its full acceleration
@@ -41,6 +42,7 @@ class CycleReport:
         mode: What the plan in hand is good for.
         reasons: Why the gate, or the cycle, did something else than asked.
         change: The last hand-over of the arm; None before the first.
+        k_p: Tool stiffness in force, (6,) [N/m, N·m/rad]; None under the joint law and in hand guiding.
     """
 
     setpoint: Setpoint
@@ -51,6 +53,7 @@ class CycleReport:
     mode: Mode
     reasons: frozenset[Reason]
     change: Change | None
+    k_p: Vector | None
 
 
 class ControlCycle:
@@ -71,7 +74,9 @@ class ControlCycle:
         self._impedance = Impedance(config, robot, model)
         self._fade = TorqueFade(FADE_S)
         self._gate = SafetyGate(robot, config, model, collision)
-        self._last: tuple[ArmState, int] | None = None
+        self._hands = Hands(config, robot, model)
+        self._is_taken_by_touch = False
+        self._continuity = Continuity(self._v_max, config.dt, config.max_state_age_ms)
         self._excess: Vector | None = None
         self._held: Wish | None = None
         self._gripper = 1.0
@@ -84,13 +89,48 @@ class ControlCycle:
         """Take a teleoperated target if it is newer than the last, and than the last hold; say whether."""
         return self._sources.offer_command(command)
 
+    @property
+    def claim(self) -> Source | None:
+        """Who has claimed the arm, if anybody."""
+        return self._arbiter.claim
+
     def request(self, source: Source, cause: str) -> str:
-        """Claim the arm for a source; see :meth:`il_control.arbiter.Arbiter.request`."""
+        """Claim the arm for a source; see :meth:`il_control.arbiter.Arbiter.request`.
+
+        Raises:
+            ConfigError: hand guiding, and nobody wrote the limit of the contact force down.
+        """
+        if source is Source.GUIDING:
+            self.config.safety.demand_contact_force(source.value)
         return self._arbiter.request(source, cause)
 
     def release(self, source: Source, cause: str) -> bool:
         """End the claim of a source, and its driving; say whether it had a part in either."""
         return self._arbiter.release(source, cause)
+
+    def watch_touch(self, is_taken_by_touch: bool) -> str:
+        """Let a push take the arm over, or not.
+
+        Returns:
+            Why not, in words; empty if it was done.
+
+        Raises:
+            ConfigError: nobody wrote the limit of the contact force down.
+        """
+        if is_taken_by_touch:
+            self.config.safety.demand_contact_force("takeover by touch")
+            if not self._hands.can_feel:
+                return "no setting 'touch' in config/control/: write what counts as one, see docs/safety.md"
+        self._is_taken_by_touch = is_taken_by_touch
+        return ""
+
+    def set_guiding(self, mode: GuidingMode, direction: Vector | None = None) -> None:
+        """What hand guiding leaves to the person; see :meth:`il_control.laws.hand_guiding.HandGuiding.enter`."""
+        self._hands.set_mode(mode, direction)
+
+    def set_stiffness(self, k_p: Vector, zeta: float | None = None) -> None:
+        """Ask for another tool stiffness; see :meth:`il_control.impedance.Impedance.set_stiffness`."""
+        self._impedance.set_stiffness(k_p, zeta)
 
     def go_to_pose(self, T_base_ee_des: Vector) -> float:
         """Move the tool to a pose on a straight, jerk-limited way from where it is held.
@@ -122,14 +162,15 @@ class ControlCycle:
         return (motion.end_ns - now_ns) * 1e-9
 
     def _seen(self) -> tuple[ArmState, int]:
-        if self._last is None:
+        seen = self._continuity
+        if seen.state is None:
             raise ConfigError("controller", "has not seen the arm yet; is its driver up?")
-        return self._last
+        return seen.state, seen.now_ns
 
     def hold(self) -> None:
         """Forget plans and targets, refuse those made before now, and hold where the arm then is."""
         self._arbiter.clear("asked to hold")
-        self._forget(None if self._last is None else self._last[1])
+        self._forget(None if self._continuity.state is None else self._continuity.now_ns)
 
     def resume(self) -> str:
         """Let the arm move again after a latched stop; see :meth:`il_control.safety.SafetyGate.resume`."""
@@ -152,10 +193,12 @@ class ControlCycle:
             state: Newest measurement.
             now_ns: Current instant on the clock of ``state.stamp_ns`` [ns].
         """
-        reasons: set[Reason] = set()
-        self._check_continuity(state, now_ns, reasons)
+        reasons = self._follow_up(state, now_ns)
         model = self._model
         model.update(state.q, state.v)
+        touch = self._hands.feel(state, self._continuity.elapsed_s)
+        if touch is not None and self._is_taken_by_touch:
+            self._arbiter.request(Source.GUIDING, touch.cause)
         is_anew = self._held is None
         if self._held is None:
             self._held = self._impedance.start()
@@ -164,14 +207,20 @@ class ControlCycle:
             self._gripper = wish.gripper_des
         if source is not Source.HOLD:
             self._impedance.creep_home()
-        is_new_law = is_anew or (wish.q_des is None) != (self._held.q_des is None)
-        self._held = Wish(wish.q_des, wish.T_base_ee_des, np.zeros_like(wish.rate_des), None)
-        tau = self._impedance.torque(state, wish, reasons)
+        if source is Source.GUIDING:
+            tau, is_new_law = self._hands.lead(state)
+            self._held = self._impedance.start()  # what is held afterwards is where the person leaves it
+        else:
+            is_new_law = self._hands.let_go() or is_anew or (wish.q_des is None) != (self._held.q_des is None)
+            self._held = Wish(wish.q_des, wish.T_base_ee_des, np.zeros_like(wish.rate_des), None)
+            tau = self._impedance.torque(state, wish, reasons)
         tau = self._without_bump(tau, is_new_law=is_new_law)
-        setpoint = self._gate.setpoint(state, tau, self._gripper, model.bias, reasons, Context(now_ns))
+        context = Context(now_ns, None, self._hands.wrench)
+        setpoint = self._gate.setpoint(state, tau, self._gripper, model.bias, reasons, context)
         if self._gate.is_stopped:  # what was wished before counts no more when an operator resumes
             self._forget(now_ns)
         is_joint = wish.q_des is not None
+        is_spring = not is_joint and source is not Source.GUIDING
         return CycleReport(
             setpoint=setpoint,
             T_base_ee=model.T_base_ee.copy(),
@@ -181,6 +230,7 @@ class ControlCycle:
             mode=self._sources.mode(source if source in PLANNERS else Source.PLAN, now_ns),
             reasons=frozenset(reasons),
             change=self._arbiter.change,
+            k_p=self._impedance.schedule.k_p if is_spring else None,
         )
 
     def _without_bump(self, tau: Vector, *, is_new_law: bool) -> Vector:
@@ -191,44 +241,44 @@ class ControlCycle:
         self._excess = tau - self._model.bias
         return tau
 
-    def _check_continuity(self, state: ArmState, now_ns: int, reasons: set[Reason]) -> None:
-        """Notice stale states, and jumps of the clock or of the measured posture."""
-        if abs(now_ns - state.stamp_ns) > self.config.max_state_age_ms * 1e6:
-            reasons.add(Reason.STALE_STATE)
-        if self._last is None:
+    def _follow_up(self, state: ArmState, now_ns: int) -> set[Reason]:
+        """Take the state of this cycle; forget what a jump of the clock or of the arm has made worthless."""
+        if self._continuity.state is None:
             self._gripper = min(1.0, max(0.0, state.gripper))
-        else:
-            before, before_ns = self._last
-            if not 0 <= now_ns - before_ns <= CLOCK_JUMP_NS:
-                reasons.add(Reason.CLOCK_JUMP)
-                self._arbiter.clear("clock jumped")
-                self._forget(now_ns)
-            if self._has_jumped(before, state):
-                reasons.add(Reason.STATE_JUMP)
-                self._arbiter.clear("the arm is suddenly elsewhere")
-                self._forget(now_ns)
-                self._excess = None  # torques of another posture mean nothing here
-                self._fade.stop()
-        self._last = (state, now_ns)
-
-    def _has_jumped(self, before: ArmState, state: ArmState) -> bool:
-        """Whether a joint moved further than its speed limit allows: a reset, or an encoder at fault."""
-        way = state.q - before.q
-        if float(way @ way) <= JUMP_RAD**2:  # the usual case, decided quickly
-            return False
-        elapsed_s = max(self.config.dt, (state.stamp_ns - before.stamp_ns) * 1e-9)
-        return bool((np.abs(way) > 1.5 * self._v_max * min(elapsed_s, 1.0) + JUMP_RAD).any())
+        reasons = self._continuity.check(state, now_ns)
+        if Reason.CLOCK_JUMP in reasons:
+            self._arbiter.clear("clock jumped")
+            self._forget(now_ns)
+        if Reason.STATE_JUMP in reasons:
+            self._arbiter.clear("the arm is suddenly elsewhere")
+            self._forget(now_ns)
+            self._excess = None  # torques of another posture mean nothing here
+            self._fade.stop()
+            self._hands.forget()
+        return reasons
 
     def _choose(self, now_ns: int, held: Wish, reasons: set[Reason]) -> tuple[Source, Wish]:
         """Who drives, and what is wished for."""
         before = self._arbiter.source
-        source = self._arbiter.choose(self._sources.active(now_ns))
+        active = self._sources.active(now_ns)
+        source = self._arbiter.choose(active)
+        wish = self._sources.wish(source, now_ns)
+        if wish is not None and source is not before and self._is_far(wish):
+            reasons.add(Reason.TARGET_JUMP)
+            self._arbiter.release(source, "its first target is too far away")
+            source, wish = self._arbiter.choose(active - {source}), None
         if source is Source.HOLD:
             is_stale = any(self._sources.mode(s, now_ns) is Mode.STALE for s in PLANNERS)
             if before is Source.TELEOP or is_stale:
                 reasons.add(Reason.STALE_PLAN)
-        wish = self._sources.wish(source, now_ns)
         return source, held if wish is None else wish
+
+    def _is_far(self, wish: Wish) -> bool:
+        """Whether a first target is farther from the arm than one that is meant can be."""
+        if wish.q_des is not None:
+            return is_joint_jump(self._model.q, wish.q_des, self.config.safety)
+        T_des = wish.T_base_ee_des
+        return T_des is not None and is_pose_jump(self._model.T_base_ee, T_des, self.config.safety)
 
 
 def _unhurried(velocity: float | Vector, acceleration: float | Vector) -> MotionLimits:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from il_control.config import ControlConfig
@@ -12,13 +14,15 @@ from il_control.laws.cartesian_impedance import (
     task_damping,
     task_mobility,
 )
+from il_control.laws.energy_tank import EnergyTank, StiffnessSchedule
 from il_control.laws.joint_impedance import joint_impedance
 from il_control.model import ArmModel
 from il_control.safety import Reason
 from il_control.shaper import JointShaper, PoseShaper, VectorShaper
 from il_control.tracker import Wish
+from il_core.errors import ShapeError
 from il_core.spec import RobotSpec
-from il_core.types import ArmState, Vector
+from il_core.types import ArmState, Vector, frozen
 
 MOBILITY_PERIOD = 10  # cycles between two evaluations of the task mobility: it changes slowly
 ELBOW_SPEED_RAD_S = 0.2  # at which the null-space posture creeps home while a source drives
@@ -31,14 +35,17 @@ class Impedance:
     Attributes:
         T: Shaped target of the Cartesian law, (4, 4) [m].
         q: Shaped target of the joint law, (nq,) [rad].
-        k_p: Tool stiffness in force, (6,) [N/m, N·m/rad].
+        schedule: Tool stiffness and damping ratio in force, and the energy tank that pays for raising them.
     """
 
     def __init__(self, config: ControlConfig, robot: RobotSpec, model: ArmModel) -> None:
         """Take gains and limits; call :meth:`start` before the first :meth:`torque`."""
         self.config, self._model = config, model
         self._gains = config.cartesian_gains()
-        self.k_p = self._gains.k_p
+        self._wanted: tuple[Vector, float] | None = None
+        bounds = replace(config.stiffness_bounds, e_max=tuple(self._gains.e_max.tolist()))
+        tank = EnergyTank(config.energy_tank)
+        self.schedule = StiffnessSchedule(bounds, tank, self._gains.k_p, config.damping_ratio)
         tau, a_rad = config.target_time_constant_s, config.acceleration_max_rad_s2
         self._pose = PoseShaper(
             VectorShaper(tau, config.speed_max_m_s, config.acceleration_max_m_s2),
@@ -75,7 +82,27 @@ class Impedance:
         self._q_posture = self._model.q
         self._mobility_age = 0
         self._is_joint = False
+        self.schedule.reset(self.schedule.k_p, self.schedule.zeta)
         return Wish(None, self._model.T_base_ee.copy(), np.zeros(6), None)
+
+    def set_stiffness(self, k_p: Vector, zeta: float | None = None) -> None:
+        """Ask for another tool stiffness, from the next cycle on.
+
+        It is clamped to the configured bounds, ramped, and raised only as far as the energy tank pays; see
+        :class:`il_control.laws.energy_tank.StiffnessSchedule`.
+
+        Args:
+            k_p: Wanted stiffness, axes of base, (6,) [N/m, N·m/rad].
+            zeta: Wanted damping ratio [-]; None leaves it.
+
+        Raises:
+            ShapeError: not six values.
+            NonFiniteError: a value is not finite.
+        """
+        wanted = frozen("stiffness", k_p, ndim=1)
+        if wanted.shape != (6,):
+            raise ShapeError("stiffness", expected="(6,)", got=wanted.shape)
+        self._wanted = (wanted, self.schedule.zeta if zeta is None else zeta)
 
     def creep_home(self) -> None:
         """Move the null-space posture towards home so slowly that the elbow never swings."""
@@ -107,10 +134,15 @@ class Impedance:
         return joint_impedance(state.q, state.v, *target, self._joint_k_p, self._joint_k_d, self._model.bias)
 
     def _tool_torque(self, state: ArmState, T_des: Vector, twist_des: Vector) -> Vector:
-        model, gains = self._model, self._gains
+        model = self._model
         self._pose.step(T_des, twist_des, self.config.dt)
-        if self._mobility_age % MOBILITY_PERIOD == 0:
+        error = pose_error(model.T_base_ee, self._pose.T)
+        is_other = self._wanted is not None and self._follow_wanted(error, state.v, *self._wanted)
+        gains = self._gains
+        is_due = self._mobility_age % MOBILITY_PERIOD == 0
+        if is_due:
             self._mobility = task_mobility(model.J_ee_aligned, model.mass_matrix())
+        if is_due or is_other:
             self._k_d = task_damping(self._mobility, gains.k_p, gains.zeta)
         self._mobility_age += 1
         posture = gains.k_p_null * (self._q_posture - state.q)
@@ -118,7 +150,7 @@ class Impedance:
         posture -= gains.k_d_null * state.v
         return cartesian_impedance(
             state.v,
-            pose_error(model.T_base_ee, self._pose.T),
+            error,
             self._pose.twist,
             feed_forward(self._mobility, self._pose.acceleration, model.drift, gains),
             self._k_d,
@@ -127,6 +159,16 @@ class Impedance:
             model.J_ee_aligned,
             model.bias,
         )
+
+    def _follow_wanted(self, error: Vector, v: Vector, k_p: Vector, zeta: float) -> bool:
+        """One cycle of the schedule; say whether the gains changed."""
+        twist = self._pose.twist - self._model.J_ee_aligned @ v
+        before, zeta_before = self.schedule.k_p, self.schedule.zeta
+        now = self.schedule.step(k_p, error, twist, self._k_d, self.config.dt, zeta)
+        if zeta_before == self.schedule.zeta and (now == before).all():
+            return False
+        self._gains = replace(self._gains, k_p=now, zeta=np.full(6, self.schedule.zeta))
+        return True
 
 
 class TorqueFade:

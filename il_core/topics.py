@@ -12,6 +12,13 @@
 | EE_POSE | geometry_msgs/PoseStamped in base, measured, 100 Hz | controller -> all |
 | TARGET_POSE | geometry_msgs/PoseStamped in base, the target in force, 100 Hz | controller -> recorder |
 | TARGET_GRIPPER | sensor_msgs/JointState (position [m]), in force, 100 Hz | controller -> recorder |
+| CONTROL_SOURCE | diagnostic_msgs/DiagnosticArray: who drives and why, on change and at 2 Hz | controller -> all |
+| STIFFNESS | geometry_msgs/WrenchStamped in base: N/m and N·m/rad in force, 100 Hz | controller -> recorder |
+| WANTED_STIFFNESS | geometry_msgs/WrenchStamped in base: N/m and N·m/rad wanted | anybody -> controller |
+| GUIDING_MODE | std_msgs/String: free, orientation_locked, position_locked, plane or axis [x y z] | anybody |
+| GO_TO_POSE | geometry_msgs/PoseStamped in base | anybody -> controller |
+| GO_TO_POSTURE | sensor_msgs/JointState (position) | anybody -> controller |
+| REPLAY_CHUNK | trajectory_msgs/MultiDOFJointTrajectory, as POSE_CHUNK | replay -> controller |
 | JOY | sensor_msgs/Joy | gamepad or scripted operator -> teleop |
 | WORLD_STATE | sensor_msgs/JointState: all of MuJoCo's qpos, 30 Hz | sim -> sim cameras |
 | HAND_POSITION | geometry_msgs/PointStamped in base | hand-guided imports |
@@ -30,6 +37,13 @@ POSE_CHUNK = "policy/pose_chunk"
 EE_POSE = "control/ee_pose"
 TARGET_POSE = "control/target_pose"
 TARGET_GRIPPER = "control/target_gripper"
+CONTROL_SOURCE = "control/source"
+STIFFNESS = "control/stiffness"
+WANTED_STIFFNESS = "controller/stiffness"
+GUIDING_MODE = "controller/guiding_mode"
+GO_TO_POSE = "controller/go_to_pose"
+GO_TO_POSTURE = "controller/go_to_posture"
+REPLAY_CHUNK = "replay/pose_chunk"
 JOY = "joy"
 WORLD_STATE = "sim/world_state"
 HAND_POSITION = "hand_guiding/position"
@@ -40,7 +54,9 @@ SIM_SUCCESS = "sim/success"  # std_msgs/Bool, 30 Hz, the task's own success test
 
 # Services (std_srvs/Trigger unless said otherwise)
 SIM_RESET = "sim/reset"  # uses parameter `seed` of sim_node
-CONTROLLER_HOLD = "controller/hold"  # forget plans, hold where the arm is
+CONTROLLER_HOLD = "controller/hold"  # forget plans and claims, hold where the arm is
+CONTROLLER_RESUME = "controller/resume"  # let the arm move again after a latched stop
+CONTROLLER_TOUCH = "controller/touch_takeover"  # std_srvs/SetBool: whether a push takes the arm over
 RECORDER_START = "recorder/start"
 RECORDER_STOP = "recorder/stop"
 RECORDER_KEEP = "recorder/keep"
@@ -51,6 +67,11 @@ POLICY_ENABLE = "policy/enable"  # std_srvs/SetBool
 OPERATOR_PREPARE = "operator/prepare"  # the scripted operator takes the arm where a missed grasp leaves it
 OPERATOR_PERFORM = "operator/perform"  # the scripted operator shows the task once
 OPERATOR_DONE = "operator/done"  # std_msgs/Bool topic, latched: what the operator was asked to do is over
+
+
+def claim(source: str) -> str:
+    """Service (std_srvs/SetBool) that claims the arm for a source, or releases it: teleop, guiding, policy, replay."""
+    return f"controller/claim/{source}"
 
 
 def object_pose(name: str) -> str:

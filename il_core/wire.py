@@ -97,6 +97,20 @@ def arm_state_from(msg: Message, joints: JointMap) -> ArmState:
     )
 
 
+def posture_from(msg: Message, joints: JointMap) -> Vector:
+    """sensor_msgs/JointState with positions of the arm's joints -> q (nq,) [rad].
+
+    Raises:
+        JointSetError: missing or unexpected joints.
+        ShapeError: positions of another length than the names.
+    """
+    order = joints.indices(list(msg.name), joints.names, "posture")
+    q = np.asarray(msg.position, dtype=np.float64)
+    if q.shape != (len(order),):
+        raise ShapeError("posture", expected=f"({len(order)},)", got=q.shape)
+    return q[order]
+
+
 def effort_from(msg: Message, joints: JointMap) -> tuple[int, Vector]:
     """sensor_msgs/JointState with efforts -> (stamp of the state it answers [ns], tau (nq,) [N·m])."""
     order = joints.indices(list(msg.name), joints.names, "effort setpoint")

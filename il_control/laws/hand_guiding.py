@@ -157,6 +157,22 @@ class HandGuiding:
         self._excess = np.zeros(self._nq)
         self.leave()
 
+    @staticmethod
+    def direction(direction: Vector | None) -> Vector:
+        """Unit vector of a direction, (3,); None is z of base.
+
+        Raises:
+            ShapeError: it does not have three components.
+            ConfigError: it has no length.
+        """
+        axis = np.array((0.0, 0.0, 1.0) if direction is None else direction, dtype=np.float64)
+        if axis.shape != (3,):
+            raise ShapeError("direction", expected="(3,)", got=axis.shape)
+        length = float(np.linalg.norm(axis))
+        if not 1e-9 < length < math.inf:
+            raise ConfigError("guiding", f"a direction needs a length, got {axis.tolist()}")
+        return np.asarray(axis / length)
+
     def enter(self, T_base_ee: Vector, mode: GuidingMode, direction: Vector | None = None) -> None:
         """Begin to guide, or change the mode.
 
@@ -170,13 +186,8 @@ class HandGuiding:
             ShapeError: the direction does not have three components.
             ConfigError: the direction has no length.
         """
-        axis = np.array((0.0, 0.0, 1.0) if direction is None else direction, dtype=np.float64)
-        if axis.shape != (3,):
-            raise ShapeError("direction", expected="(3,)", got=axis.shape)
-        length = float(np.linalg.norm(axis))
-        if not 1e-9 < length < math.inf:
-            raise ConfigError("guiding", f"a direction needs a length, got {axis.tolist()}")
-        along = np.outer(axis, axis) / length**2
+        axis = self.direction(direction)
+        along = np.outer(axis, axis)
         self._held = {
             GuidingMode.PLANE: along,
             GuidingMode.AXIS: np.eye(3) - along,

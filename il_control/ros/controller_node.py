@@ -13,12 +13,12 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
 
 from il_control.cycle import CycleReport, make_cycle
 from il_control.model import ArmModel
 from il_control.report import CycleStatistics
+from il_control.ros.seat import Seat
 from il_control.ros.telemetry import Telemetry
 from il_control.ros.warm_up import warm_up
 from il_core import topics, wire
@@ -70,7 +70,7 @@ class ControllerNode(Node):
         self._subscribe(JointState, topics.TELEOP_GRIPPER, self._on_teleop_gripper, qos.COMMAND)
         self._subscribe(JointTrajectory, topics.JOINT_CHUNK, self._on_joint_chunk, qos.COMMAND)
         self._subscribe(MultiDOFJointTrajectory, topics.POSE_CHUNK, self._on_pose_chunk, qos.COMMAND)
-        self.create_service(Trigger, topics.CONTROLLER_HOLD, self._on_hold)
+        self._seat = Seat(self, self._cycle, self._joints, self._subscribe)
         # On the steady clock: a paused simulation must not silence the watchdog.
         self.create_timer(DIAGNOSTICS_S, self._on_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -98,11 +98,8 @@ class ControllerNode(Node):
         self._telemetry.effort(report.setpoint)
         self._statistics.add(report, time.perf_counter_ns() - began_ns)
         self._telemetry.report(report)
-        before = self._last
+        self._seat.report(report)
         self._last, self._heard_ns = (state, report), self._steady_ns()
-        if before is not None and before[1].source is not report.source:
-            self.get_logger().info(f"{before[1].source.value} -> {report.source.value}")
-            self._on_diagnostics()
 
     def _on_teleop_gripper(self, msg: JointState) -> None:
         _, self._teleop_gripper = wire.opening_from(msg, self._joints)
@@ -116,13 +113,9 @@ class ControllerNode(Node):
     def _on_pose_chunk(self, msg: MultiDOFJointTrajectory) -> bool:
         return self._cycle.offer_chunk(wire.pose_chunk_from(msg))
 
-    def _on_hold(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._cycle.hold()
-        response.success, response.message = True, "holding; plans and targets forgotten"
-        return response
-
     def _on_diagnostics(self) -> None:
         """Say how it goes; the steady clock decides whether the arm has fallen silent."""
+        self._seat.tell()
         values: dict[str, object] = {**self._statistics.values()}
         values |= {f"refused_{topic}": count for topic, count in self._refused.items()}
         values |= {f"ignored_{topic}": count for topic, count in self._ignored.items() if count}

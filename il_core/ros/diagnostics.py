@@ -24,11 +24,11 @@ class Level(Enum):
 class Diagnostics:
     """Publisher of one named status."""
 
-    def __init__(self, node: Node, name: str) -> None:
+    def __init__(self, node: Node, name: str, topic: str = topics.DIAGNOSTICS) -> None:
         """Create the publisher; ``name`` is what tools show."""
         self._node = node
         self._name = name
-        self._publisher = node.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, STREAM)
+        self._publisher = node.create_publisher(DiagnosticArray, topic, STREAM)
 
     def publish(self, level: Level, message: str, values: Mapping[str, object]) -> None:
         """Publish the status now; values are shown with ``str``."""
