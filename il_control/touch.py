@@ -24,22 +24,23 @@ class TouchConfig:
 
     Attributes:
         threshold_nm: External torque in each joint that is a touch if the model is exact, (nq,) [N·m].
-            It must cover the noise and friction of the arm: 2 % of the joint's strength is a start.
+            It must cover the noise and unmodelled friction of the arm. For the FR3, 3 N·m in joints 1
+            to 4 and 1 N·m beyond see 20 N at the tool, through 0.001 rad/s of noise and 0.5 N·m of friction.
         mass_error_share: Largest error of a link's mass in the model, as a share of it, in [0, 1) [-].
         learning_period_ms: Time between two steps of learning the mass errors [ms].
         hold_ms: How long the level must stay above 1 before it is a touch [ms].
         release_level: Level below which a touch may end, in (0, 1] [-].
         release_ms: How long the level must stay below it before the touch ends [ms].
-        observer_gain_per_s: Gain of the momentum observer [1/s].
+        observer_gain_per_s: Gain of the momentum observer [1/s]; noise of the velocity grows with it.
     """
 
     threshold_nm: tuple[float, ...]
     mass_error_share: float = 0.1
     learning_period_ms: float = 10.0
-    hold_ms: float = 3.0
+    hold_ms: float = 5.0
     release_level: float = 0.5
     release_ms: float = 200.0
-    observer_gain_per_s: float = 200.0
+    observer_gain_per_s: float = 100.0
 
     def __post_init__(self) -> None:
         """Check ranges.
