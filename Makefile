@@ -4,7 +4,7 @@ PY := .venv/bin/python
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-franka check format bench clean
+.PHONY: help setup demo test test-franka check format bench-control clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,8 +34,12 @@ format: setup ## rewrite the sources in the project's style
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
-bench: setup ## measure; results in outputs/bench
-	@for file in benchmark/*.py; do echo "== $$file"; PYTHONPATH=. $(PY) "$$file" || exit 1; done
+bench-control: setup ## measure the control layer beside robosuite; QUICK=1 is shorter
+	@[ -x .venv-robosuite/bin/python ] || { echo 'setup: robosuite, the peer, in .venv-robosuite (1.3 GB, once)'; \
+	  $(PY) -c 'import sys; print(sys._base_executable)' | xargs -I{} {} -m venv .venv-robosuite && \
+	  .venv-robosuite/bin/pip install --quiet robosuite==1.5.2 mujoco==3.3.1; } || { rm -rf .venv-robosuite; \
+	  echo 'setup: robosuite could not be installed; its figures will be missing'; }
+	@PYTHONPATH=. MUJOCO_GL=egl OMP_NUM_THREADS=1 $(PY) benchmark/bench_control.py
 
 clean: ## remove .venv and everything made
 	rm -rf .venv .venv-franka outputs build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

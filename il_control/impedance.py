@@ -120,7 +120,7 @@ class Impedance:
         if self._is_joint:
             self.start()
         T_des = self._pose.T if wish.T_base_ee_des is None else wish.T_base_ee_des
-        return self._tool_torque(state, T_des, wish.rate_des)
+        return self.tool_torque(state, T_des, wish.rate_des)
 
     def _joint_torque(self, state: ArmState, q_des: Vector, rate_des: Vector, reasons: set[Reason]) -> Vector:
         if not self._is_joint:
@@ -133,7 +133,8 @@ class Impedance:
         target = (self._joints.q, self._joints.v)
         return joint_impedance(state.q, state.v, *target, self._joint_k_p, self._joint_k_d, self._model.bias)
 
-    def _tool_torque(self, state: ArmState, T_des: Vector, twist_des: Vector) -> Vector:
+    def tool_torque(self, state: ArmState, T_des: Vector, twist_des: Vector) -> Vector:
+        """Torque of the Cartesian law towards a moving pose, (nq,) [N·m], whichever law was in force."""
         model = self._model
         self._pose.step(T_des, twist_des, self.config.dt)
         error = pose_error(model.T_base_ee, self._pose.T)

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 
-from il_core.geometry import matrix_from_rotvec, rotvec_from_matrix
+from il_core.geometry import matrix_from_rotvec, rotvec_floats
 from il_core.types import Vector
+
+ORTHONORMAL_EVERY = 20  # turns: their rounding adds up to 1e-14 until then
 
 
 def approach_speed(distance: float, rate_1_s: float, acceleration_max: float, speed_max: float) -> float:
@@ -28,8 +30,10 @@ class VectorShaper:
     """A point that follows a wanted one with bounded speed and acceleration (Euclidean norm).
 
     Attributes:
-        velocity: Of the point, (n,) [m/s or rad/s].
+        velocity: Of the point, n numbers [m/s or rad/s].
         acceleration: Of the point, smoothed over the time constant, n numbers [m/s² or rad/s²].
+
+    Plain floats throughout: arrays of three cost a control cycle more than they save.
     """
 
     def __init__(self, time_constant_s: float, speed_max: float, acceleration_max: float) -> None:
@@ -40,33 +44,32 @@ class VectorShaper:
 
     def reset(self, n: int) -> None:
         """Come to rest; ``n`` is the number of coordinates."""
-        self.velocity = np.zeros(n)
+        self.velocity = [0.0] * n
         self.acceleration = [0.0] * n
 
-    def step(self, error: Vector, velocity_des: Vector, dt: float) -> Vector:
+    def step(self, error: list[float], velocity_des: list[float], dt: float) -> list[float]:
         """Displacement of this cycle.
 
         Args:
-            error: Wanted minus current point, (n,).
-            velocity_des: Velocity of the wanted point, (n,).
+            error: Wanted minus current point, n numbers.
+            velocity_des: Velocity of the wanted point, n numbers.
             dt: Control period [s].
 
         Returns:
-            What to add to the current point, (n,).
+            What to add to the current point, n numbers.
         """
-        e, v, v_des = error.tolist(), self.velocity.tolist(), velocity_des.tolist()
-        distance = math.hypot(*e)  # plain floats: arrays of three cost more than they save
+        distance = math.hypot(*error)
         scale = 0.0
         if distance > 0.0:
             speed = approach_speed(distance, 1.0 / self._time_constant_s, self._acceleration_max, self._speed_max)
             scale = speed / distance
-        wanted = _shortened([b + scale * a for a, b in zip(e, v_des, strict=True)], self._speed_max)
-        change = [a - b for a, b in zip(wanted, v, strict=True)]
+        wanted = _shortened([b + scale * a for a, b in zip(error, velocity_des, strict=True)], self._speed_max)
+        change = [a - b for a, b in zip(wanted, self.velocity, strict=True)]
         change = _shortened(change, self._acceleration_max * dt)
-        self.velocity = np.array([a + b for a, b in zip(v, change, strict=True)])
+        self.velocity = [a + b for a, b in zip(self.velocity, change, strict=True)]
         smooth = zip(self.acceleration, change, strict=True)
         self.acceleration = [a + (b - dt * a) / self._time_constant_s for a, b in smooth]
-        return self.velocity * dt
+        return [dt * a for a in self.velocity]
 
 
 class PoseShaper:
@@ -81,6 +84,7 @@ class PoseShaper:
     def __init__(self, position: VectorShaper, rotation: VectorShaper) -> None:
         """Combine a shaper of positions [m] and one of rotation vectors [rad]."""
         self._position, self._rotation = position, rotation
+        self._turns = 0
         self.reset(np.eye(4))
 
     def reset(self, T: Vector) -> None:
@@ -98,12 +102,16 @@ class PoseShaper:
             twist_des: Velocity of the wanted pose, axes of base, linear first, (6,) [m/s, rad/s].
             dt: Control period [s].
         """
-        self.T[:3, 3] += self._position.step(T_des[:3, 3] - self.T[:3, 3], twist_des[:3], dt)
-        error = rotvec_from_matrix(T_des[:3, :3] @ self.T[:3, :3].T)
-        turn = self._rotation.step(error, twist_des[3:], dt)
-        if turn.any():
-            self.T[:3, :3] = orthonormal(matrix_from_rotvec(turn) @ self.T[:3, :3])
-        self.twist[:3], self.twist[3:] = self._position.velocity, self._rotation.velocity
+        T, rates = self.T, twist_des.tolist()
+        error = (T_des[:3, 3] - T[:3, 3]).tolist()
+        T[:3, 3] += self._position.step(error, rates[:3], dt)
+        turn = self._rotation.step([*rotvec_floats(np.dot(T_des[:3, :3], T[:3, :3].T))], rates[3:], dt)
+        if any(turn):
+            T[:3, :3] = matrix_from_rotvec(turn) @ T[:3, :3]
+            self._turns += 1
+            if self._turns % ORTHONORMAL_EVERY == 0:
+                T[:3, :3] = orthonormal(T[:3, :3])
+        self.twist = np.array(self._position.velocity + self._rotation.velocity)
         self.acceleration = np.array(self._position.acceleration + self._rotation.acceleration)
 
 

@@ -88,21 +88,38 @@ def _quaternion(R: Array) -> tuple[float, float, float, float]:
 
 def rotvec_from_matrix(R: Array) -> Array:
     r"""Rotation vector (axis times angle) of a rotation matrix, (3,) [rad], angle in [0, pi]."""
+    return np.array(rotvec_floats(R))
+
+
+def rotvec_floats(R: Array) -> tuple[float, float, float]:
+    """:func:`rotvec_from_matrix` as plain floats, for those who go on with floats."""
     x, y, z, w = _quaternion(R)
     sin_half = math.sqrt(x * x + y * y + z * z)
     # Below 1e-12 the angle equals twice its half-angle sine to machine precision.
     scale = 2.0 if sin_half < 1e-12 else 2.0 * math.atan2(sin_half, w) / sin_half
-    return np.array((x * scale, y * scale, z * scale))
+    return x * scale, y * scale, z * scale
 
 
 def matrix_from_rotvec(rotvec: ArrayLike) -> Array:
-    """Rotation matrix of a rotation vector (3,) [rad] (Rodrigues), (3, 3)."""
-    w = np.asarray(rotvec, dtype=np.float64)
-    angle = math.sqrt(w @ w)
-    if angle < 1e-12:
-        return np.eye(3) + skew(w)
-    K = skew(w / angle)
-    return np.eye(3) + math.sin(angle) * K + (1.0 - math.cos(angle)) * (K @ K)
+    r"""Rotation matrix of a rotation vector w (3,) [rad] (Rodrigues), (3, 3).
+
+    .. math:: R = \cos\theta\,I + \frac{\sin\theta}{\theta} [w]_\times + \frac{1 - \cos\theta}{\theta^2} w w^T
+    """
+    x, y, z = np.asarray(rotvec, dtype=np.float64).tolist()  # plain floats: a control cycle calls this
+    square = x * x + y * y + z * z
+    angle = math.sqrt(square)
+    # Below 1e-4 the series are exact to machine precision, where 1 - cos would lose digits.
+    a = 1.0 - square / 6.0 if angle < 1e-4 else math.sin(angle) / angle
+    b = 0.5 - square / 24.0 if angle < 1e-4 else 2.0 * (math.sin(0.5 * angle) / angle) ** 2
+    c = 1.0 - b * square
+    bx, by, bz, ax, ay, az = b * x, b * y, b * z, a * x, a * y, a * z
+    return np.array(
+        (
+            (c + bx * x, bx * y - az, bx * z + ay),
+            (bx * y + az, c + by * y, by * z - ax),
+            (bx * z - ay, by * z + ax, c + bz * z),
+        )
+    )
 
 
 def skew(w: Array) -> Array:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.linalg.lapack import dposv
 
-from il_core.geometry import rotvec_from_matrix
+from il_core.geometry import rotvec_floats
 from il_core.types import Vector
 
 COUPLED_INERTIA_MAX = 6.0  # times the free inertia; the FR3 at home has 5 at most, singular postures 1e5
@@ -26,6 +26,8 @@ class CartesianGains:
             the spring, and that of the feed-forward.
         k_p_null: Stiffness towards the null-space posture, scalar [N·m/rad].
         k_d_null: Damping in the null space, scalar [N·m·s/rad].
+        force_max: ``k_p * e_max``, (6,) [N, N·m]; made here, once.
+        force_min: Its opposite, (6,).
     """
 
     k_p: Vector
@@ -33,6 +35,13 @@ class CartesianGains:
     e_max: Vector
     k_p_null: float
     k_d_null: float
+    force_max: Vector = field(init=False)
+    force_min: Vector = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Compute what every cycle needs."""
+        object.__setattr__(self, "force_max", self.k_p * self.e_max)
+        object.__setattr__(self, "force_min", -self.force_max)
 
 
 def pose_error(T_base_ee: Vector, T_base_ee_des: Vector) -> Vector:
@@ -40,10 +49,8 @@ def pose_error(T_base_ee: Vector, T_base_ee_des: Vector) -> Vector:
 
     The rotation vector turns the measured into the wanted orientation: R_des = exp(e) R.
     """
-    e = np.empty(6)
-    e[:3] = T_base_ee_des[:3, 3] - T_base_ee[:3, 3]
-    e[3:] = rotvec_from_matrix(T_base_ee_des[:3, :3] @ T_base_ee[:3, :3].T)
-    return e
+    way = (T_base_ee_des[:3, 3] - T_base_ee[:3, 3]).tolist()
+    return np.array((*way, *rotvec_floats(np.dot(T_base_ee_des[:3, :3], T_base_ee[:3, :3].T))))
 
 
 def task_mobility(J_ee_aligned: Vector, mass_matrix: Vector) -> Vector:
@@ -83,8 +90,8 @@ def feed_forward(mobility: Vector, acceleration_des: Vector, drift: Vector, gain
     """
     regular = mobility.copy()
     regular.flat[::7] += 1.0 / INERTIA_MAX  # the diagonal of a 6 x 6
-    bound = gains.k_p * gains.e_max
-    force: Vector = np.minimum(np.maximum(dposv(regular, acceleration_des - drift)[1], -bound), bound)
+    wanted = dposv(regular, acceleration_des - drift)[1]
+    force: Vector = np.minimum(np.maximum(wanted, gains.force_min), gains.force_max)
     return force
 
 
@@ -152,8 +159,10 @@ def cartesian_impedance(
         Joint torque, (nq,) [N·m], not yet saturated.
     """
     J = J_ee_aligned
-    e = np.minimum(np.maximum(error, -gains.e_max), gains.e_max)
-    force = gains.k_p * e + k_d * (twist_des - J @ v) + force_ff
+    # The spring of the clipped error is the clipped force of the spring.
+    force = np.minimum(np.maximum(gains.k_p * error, gains.force_min), gains.force_max)
+    force += k_d * (twist_des - J @ v)
+    force += force_ff
     gram = J @ J.T
     gram.flat[::7] += REGULARISATION  # the diagonal of a 6 x 6
     # LAPACK's Cholesky solver itself: numpy's checks cost five times the 6 x 6 solution.
