@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -70,7 +71,7 @@ class Bench:
 
     path: Path
     figures: list[Figure] = field(default_factory=list)
-    console: Console = field(default_factory=Console)
+    console: Console = field(default_factory=lambda: Console(width=None if sys.stdout.isatty() else 160))
 
     def add(self, *figures: Figure) -> None:
         """Take figures and write what is there so far: a run that is cut short loses nothing."""

@@ -114,6 +114,8 @@ class Arbiter:
         if after is not before:
             self.change = Change(before, after, self._why(before, after, active))
             self.source, self._cause = after, ""
+        elif self._claim is None:
+            self._cause = ""  # it explains what happens at once, not who comes later
         return after
 
     def _best(self, active: Set[Source]) -> Source:

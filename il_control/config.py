@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from il_control.guiding_config import GuidingConfig
 from il_control.laws.cartesian_impedance import CartesianGains
 from il_control.laws.energy_tank import ScheduleConfig, TankConfig
-from il_control.laws.hand_guiding import GuidingConfig
 from il_control.safety_config import SafetyConfig
 from il_control.touch import TouchConfig
 from il_core.config import Setup, config_dir, load_yaml

@@ -49,7 +49,7 @@ class Hands:
         """The arm is suddenly elsewhere: what was felt means nothing here."""
         self._guiding.leave()
         if self._detector is not None:
-            self._detector.observer.reset()
+            self._detector.reset()
 
     def set_mode(self, mode: GuidingMode, direction: Vector | None = None) -> None:
         """What is left to the person, from now on; see :meth:`HandGuiding.enter`.

@@ -9,6 +9,7 @@ import numpy as np
 from benchmark.figures import Figure, figure
 from il_control.config import load_control_config
 from il_control.cycle import CycleReport, make_cycle
+from il_control.model import ArmModel
 from il_core.config import load_setup
 from il_core.geometry import pose
 from il_core.types import ActionChunk
@@ -18,6 +19,7 @@ MS = 1_000_000
 SPEED_M_S, RADIUS_M, TICK_MS = 0.25, 0.15, 20  # a circle of 0.3 m, planned at 50 Hz
 LAPS, RAMP_S = 3, 1.0
 ABOVE_M, PRESS_M = 0.03, 0.02
+UNPOWERED_M = 0.001  # height at which the torques are taken away
 
 
 class Loop:
@@ -28,6 +30,7 @@ class Loop:
         setup = load_setup(task)
         config = replace(load_control_config(setup), **changes)
         self.plant, self.cycle = Plant(setup, seed=0), make_cycle(setup, config)
+        self.model = ArmModel(setup)
         self.report = self.step()
 
     def follow(self, poses: list[np.ndarray], dt_ms: int) -> tuple[list[CycleReport], list[float]]:
@@ -44,11 +47,14 @@ class Loop:
 
     def step(self) -> CycleReport:
         """One millisecond."""
-        state = self.plant.read()
-        self.report = self.cycle.step(state, self.plant.now_ns)
+        self.report = self.cycle.step(self.plant.read(), self.plant.now_ns)
+        self.finish()
+        return self.report
+
+    def finish(self) -> None:
+        """Send what the cycle answered, and let a millisecond pass."""
         self.plant.write(self.report.setpoint)
         self.plant.step()
-        return self.report
 
 
 def circle_tracking(stiffness_n_m: float = 600.0) -> list[Figure]:
@@ -74,6 +80,34 @@ def circle_tracking(stiffness_n_m: float = 600.0) -> list[Figure]:
     return [figure(f"{name}, RMS", rms_mm, "mm", "<= 2"), figure(f"{name}, maximum", max(errors_mm), "mm")]
 
 
+def unpowered_impact() -> list[Figure]:
+    """The same arm arriving at 0.1 m/s with nothing but its weight carried: what no controller can take away."""
+    loop = Loop("draw_symbol")
+    loop.plant.grip(0.0)
+    R = loop.report.T_base_ee[:3, :3]
+    start = pose([0.45, 0.0, ABOVE_M], R)
+    loop.follow([loop.report.T_base_ee, start], 2500)
+    now_ns = loop.plant.now_ns
+    down = np.stack([start, pose([0.45, 0.0, -ABOVE_M], R)])
+    loop.cycle.offer_chunk(
+        ActionChunk(start_ns=now_ns + MS, dt_ns=round(20 * ABOVE_M * 1e9), obs_ns=now_ns, T_base_ee_des=down)
+    )
+    while loop.report.T_base_ee[2, 3] > UNPOWERED_M:
+        loop.step()
+    state = loop.plant.read()
+    loop.model.update(state.q, state.v)
+    arriving = (loop.model.J_ee_aligned @ state.v)[2]
+    forces = []
+    for _ in range(300):
+        state = loop.plant.read()
+        loop.model.update(state.q, state.v)
+        loop.plant.apply(loop.model.bias)
+        loop.plant.step()
+        forces.append(float(loop.plant.finger_force()[2]))
+    note = f"arrives at {-arriving:.3f} m/s with gravity carried and no spring"
+    return [figure("impact of the arm without any controller", max(forces), "N", "", note)]
+
+
 def contact(stiffness_n_m: float) -> list[Figure]:
     """Press on the table: measured force against stiffness times deflection, chatter, and impact at 0.1 m/s.
 
@@ -95,6 +129,7 @@ def contact(stiffness_n_m: float) -> list[Figure]:
     return [
         figure(f"{name}: force against stiffness times deflection", 100 * abs(force_n / expected_n - 1), "%", "<= 3"),
         figure(f"{name}: steady force", force_n, "N"),
+        figure(f"{name}: impact at 0.1 m/s", max(forces), "N"),
         figure(f"{name}: chatter, standard deviation of the force", float(steady_n.std()), "N", "<= 0.1"),
         figure(
             f"{name}: impact at 0.1 m/s over steady force",

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import psutil
 
+from benchmark.control.plant_loop import Loop
 from benchmark.figures import Figure, figure, not_taken
 from il_control.config import load_control_config
-from il_control.cycle import make_cycle
 from il_control.impedance import Impedance
 from il_control.laws.joint_impedance import joint_impedance
 from il_control.model import ArmModel
@@ -51,7 +51,8 @@ class Steps:
             )
             for _ in range(64)
         ]
-        self.cycle, self.now_ns = make_cycle(self.setup, config), 10**9
+        self.loop = Loop("pick_place")
+        self.T_start, self.seen = self.loop.report.T_base_ee.copy(), self.loop.plant.read()
 
     def cartesian(self, k: int) -> None:
         """Model, target shaping, damping from the task's inertia, law with null space and feed-forward."""
@@ -65,20 +66,25 @@ class Steps:
         self.model.update(state.q, state.v)
         joint_impedance(state.q, state.v, self.q_home, state.v, self.k_p, self.k_d, self.model.bias)
 
+    def prepare_whole(self, k: int) -> None:
+        """A millisecond of physics: the arm follows a teleoperated target to and fro."""
+        self.loop.finish()
+        if k % 20 == 0:
+            T_des = self.T_start.copy()
+            T_des[1, 3] += 0.1 * np.sin(2e-3 * k)
+            self.loop.cycle.offer_command(ArmCommand(self.loop.plant.now_ns, T_des, 1.0))
+        self.seen = self.loop.plant.read()
+
     def whole(self, k: int) -> None:
         """The whole cycle: sources, arbiter, law, safety gate with collision monitor, report."""
-        self.now_ns += 1_000_000
-        seen = self.states[k % 64]
-        state = ArmState(self.now_ns, seen.q, seen.v, seen.tau, 1.0)
-        if k % 20 == 0:
-            self.cycle.offer_command(ArmCommand(self.now_ns, self.T_des, 1.0))
-        self.cycle.step(state, self.now_ns)
+        self.loop.report = self.loop.cycle.step(self.seen, self.loop.plant.now_ns)
 
 
-def timed(step: Callable[[int], None], count: int) -> list[float]:
-    """Microseconds of each of a number of steps."""
+def timed(step: Callable[[int], None], count: int, prepare: Callable[[int], None] = lambda _: None) -> list[float]:
+    """Microseconds of each of a number of steps; their preparation is not counted."""
     took = []
     for k in range(count):
+        prepare(k)
         begin = time.perf_counter_ns()
         step(k)
         took.append((time.perf_counter_ns() - begin) / 1000)
@@ -125,11 +131,16 @@ def step_times() -> list[Figure]:
     peer = Peer() if PEER_PYTHON.exists() else None
     ours: dict[str, list[float]] = {name: [] for name in ("cartesian", "joint", "whole")}
     theirs: dict[str, list[float]] = {"full": [], "lite": []}
+    preparations = {"whole": steps.prepare_whole}
+
+    def run(name: str, count: int) -> list[float]:
+        return timed(getattr(steps, name), count, preparations.get(name, lambda _: None))
+
     for name in ours:
-        timed(getattr(steps, name), 500)
+        run(name, 500)
     for _ in range(ROUNDS):
         for name in ours:
-            ours[name] += timed(getattr(steps, name), STEPS)
+            ours[name] += run(name, STEPS)
         if peer is not None:
             for name, took in peer.timed(STEPS // 4).items():
                 theirs[name] += took
@@ -163,13 +174,18 @@ def memory_growth() -> list[Figure]:
     steps, process = Steps(), psutil.Process()
     figures = []
     for name, count in (("cartesian", GROWTH_STEPS), ("whole", GROWTH_STEPS // 10)):
-        step = getattr(steps, name)
-        for k in range(2000):
-            step(k)
+
+        def run(count: int, name: str = name) -> None:
+            step = getattr(steps, name)
+            for k in range(count):
+                if name == "whole":
+                    steps.prepare_whole(k)
+                step(k)
+
+        run(5000)
         gc.collect()
         before = process.memory_info().rss
-        for k in range(count):
-            step(k)
+        run(count)
         gc.collect()
         grown_kib = (process.memory_info().rss - before) / 1024
         figures.append(figure(f"memory grown over {count:.0e} steps, {name}", grown_kib, "KiB", "<= 256"))

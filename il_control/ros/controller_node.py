@@ -24,12 +24,13 @@ from il_control.ros.warm_up import warm_up
 from il_core import topics, wire
 from il_core.clock import SteadyClock
 from il_core.config import load_setup
-from il_core.errors import IlError
+from il_core.errors import ConfigError, IlError
 from il_core.ros import qos
 from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Diagnostics, Level
 from il_core.ros.node import CONTROL_PRIORITY, run, spin
 from il_core.ros.params import declare
+from il_core.spec import Interface
 from il_core.types import ArmState
 
 DIAGNOSTICS_S = 0.5
@@ -53,6 +54,9 @@ class ControllerNode(Node):
         super().__init__("controller")
         params = declare(self, ControllerParams)
         setup = load_setup(params.task, params.robot or None)
+        if setup.robot.interface is not Interface.EFFORT:
+            takes = f"takes {setup.robot.interface.value}; the controller drives torque-controlled arms only so far"
+            raise ConfigError(f"robot '{setup.robot.name}'", takes)
         self._joints = wire.JointMap(setup.robot)
         self._cycle = make_cycle(setup)
         self._clock_ns, self._steady_ns = RosClock(self).now_ns, SteadyClock().now_ns
@@ -95,7 +99,7 @@ class ControllerNode(Node):
             self._leave(state)
             return
         report = self._cycle.step(state, self._clock_ns())
-        self._telemetry.effort(report.setpoint)
+        self._telemetry.command(report.setpoint)
         self._statistics.add(report, time.perf_counter_ns() - began_ns)
         self._telemetry.report(report)
         self._seat.report(report)
@@ -139,7 +143,7 @@ class ControllerNode(Node):
 
     def _leave(self, state: ArmState) -> None:
         """Answer a state without any spring."""
-        self._telemetry.effort(self._cycle.rest(state))
+        self._telemetry.command(self._cycle.rest(state))
         if self._last is not None:
             self._last = (state, self._last[1])
 

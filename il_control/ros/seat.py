@@ -93,7 +93,7 @@ class Seat:
     def _claimer(self, source: Source) -> Callable[[SetBool.Request, SetBool.Response], SetBool.Response]:
         def answer(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
             if request.data:
-                refusal = self._cycle.request(source, f"{source.value} asked for by service")
+                refusal = _refusal(lambda: self._cycle.request(source, f"{source.value} asked for by service"))
                 response.success, response.message = not refusal, refusal or f"{source.value} may drive"
             else:
                 had_part = self._cycle.release(source, f"{source.value} released by service")
@@ -114,7 +114,7 @@ class Seat:
         return response
 
     def _on_touch(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        refusal = self._cycle.watch_touch(request.data)
+        refusal = _refusal(lambda: self._cycle.watch_touch(request.data))
         done = "a push takes the arm over" if request.data else "pushes are resisted"
         response.success, response.message = not refusal, refusal or done
         return response
@@ -139,3 +139,11 @@ class Seat:
     def _on_stiffness(self, msg: WrenchStamped) -> None:
         f, t = msg.wrench.force, msg.wrench.torque
         self._cycle.set_stiffness(np.array([f.x, f.y, f.z, t.x, t.y, t.z]))
+
+
+def _refusal(ask: Callable[[], str]) -> str:
+    """Why not, in words, be it returned or raised; empty if it was granted."""
+    try:
+        return ask()
+    except ConfigError as error:
+        return str(error)

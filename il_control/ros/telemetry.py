@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
@@ -11,8 +9,10 @@ from sensor_msgs.msg import JointState
 
 from il_control.cycle import CycleReport
 from il_control.model import ArmModel
+from il_control.ros.arm_output import ArmOutput, ArmOutputParams
 from il_core import topics
 from il_core.ros import convert, qos
+from il_core.ros.params import declare
 from il_core.types import Setpoint
 from il_core.wire import JointMap
 
@@ -24,30 +24,30 @@ class Telemetry:
     """Publishers of one controller."""
 
     def __init__(self, node: Node, joints: JointMap, model: ArmModel) -> None:
-        """Create the publishers; ``model`` is used for the pose of joint targets only."""
+        """Create the publishers; ``model`` is used for the pose of joint targets only.
+
+        Raises:
+            ConfigError: the output named in the parameters does not fit the arm.
+        """
         self._joints, self._model = joints, model
-        self._effort = node.create_publisher(JointState, topics.EFFORT_SETPOINT, qos.STREAM)
+        self._arm = ArmOutput(node, joints.robot, declare(node, ArmOutputParams))
+        self._has_gripper = bool(joints.robot.gripper_joint)
         self._gripper = node.create_publisher(JointState, topics.GRIPPER_SETPOINT, qos.STREAM)
         self._ee_pose = node.create_publisher(PoseStamped, topics.EE_POSE, qos.STREAM)
         self._target_pose = node.create_publisher(PoseStamped, topics.TARGET_POSE, qos.STREAM)
         self._target_gripper = node.create_publisher(JointState, topics.TARGET_GRIPPER, qos.STREAM)
-        nq = len(joints.names)
-        self._message = JointState(name=joints.names, effort=array("d", [0.0] * nq))
-        self._tau = np.frombuffer(self._message.effort)  # a view: filling it costs a microsecond
         self._opening: float | None = None
         self._cycles = 0
 
-    def effort(self, setpoint: Setpoint) -> None:
-        """Send the torques of one cycle."""
-        self._message.header.stamp = convert.time_msg(setpoint.stamp_ns)
-        self._tau[:] = setpoint.tau
-        self._effort.publish(self._message)
+    def command(self, setpoint: Setpoint) -> None:
+        """Send the arm what one cycle decided."""
+        self._arm.publish(setpoint)
 
     def report(self, report: CycleReport) -> None:
         """Send the rest of what one cycle did, when its turn comes."""
         self._cycles += 1
         stamp_ns, opening = report.setpoint.stamp_ns, report.setpoint.gripper
-        if opening != self._opening or self._cycles % GRIPPER_EVERY == 0:
+        if self._has_gripper and (opening != self._opening or self._cycles % GRIPPER_EVERY == 0):
             self._opening = opening
             self._gripper.publish(convert.opening_msg(stamp_ns, opening, self._joints))
         if self._cycles % TELEMETRY_EVERY == 0:
@@ -58,4 +58,5 @@ class Telemetry:
             self._ee_pose.publish(convert.pose_stamped_msg(stamp_ns, report.T_base_ee))
             if target is not None:
                 self._target_pose.publish(convert.pose_stamped_msg(stamp_ns, target))
-            self._target_gripper.publish(convert.opening_msg(stamp_ns, opening, self._joints))
+            if self._has_gripper:
+                self._target_gripper.publish(convert.opening_msg(stamp_ns, opening, self._joints))

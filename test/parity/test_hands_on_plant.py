@@ -18,7 +18,7 @@ from il_core.types import ActionChunk, ArmCommand
 from il_sim.plant import STEP_NS, Plant
 
 MS = 1_000_000
-TOUCH = TouchConfig((2.0, 2.0, 2.0, 2.0, 0.6, 0.6, 0.6))
+TOUCH = TouchConfig((3.0, 3.0, 3.0, 3.0, 1.0, 1.0, 1.0))
 
 
 class Rig:

@@ -78,14 +78,33 @@ def test_releasing_a_source_that_still_talks_stops_it():
     assert arbiter.choose({Source.PLAN}) is Source.HOLD
 
 
-@given(STEPS)
-def test_the_driver_talks_outranks_the_rest_or_was_claimed(steps):
+def test_an_order_that_changed_nothing_explains_nothing_later():
     arbiter = Arbiter()
+    arbiter.clear("asked to hold")
+    arbiter.choose(set())
+    arbiter.choose({Source.GO_TO})
+    assert arbiter.change.cause == "go-to began"
+
+
+def test_a_request_explains_the_hand_over_when_it_comes():
+    arbiter = Arbiter()
+    arbiter.request(Source.TELEOP, "asked for by ada")
+    arbiter.choose(set())
+    arbiter.choose({Source.TELEOP})
+    assert arbiter.change.cause == "asked for by ada"
+
+
+@given(STEPS)
+def test_the_driver_talks_and_outranks_the_rest_or_was_claimed_or_they_were_released(steps):
+    arbiter = Arbiter()
+    released = set()
     for what, value in steps:
         if what == "request":
             arbiter.request(value)
+            released.discard(value)
         elif what == "release":
-            arbiter.release(value)
+            if arbiter.release(value):
+                released.add(value)
         else:
             before, change = arbiter.source, arbiter.change
             source = arbiter.choose(value)
@@ -94,8 +113,10 @@ def test_the_driver_talks_outranks_the_rest_or_was_claimed(steps):
             if source is not before:
                 assert (arbiter.change.before, arbiter.change.after) == (before, source) and arbiter.change.cause
                 took_over = before in value and source is not Source.HOLD
-                assert not took_over or RANK[source] > RANK[before] or arbiter.claim is source
+                allowed = RANK[source] > RANK[before] or arbiter.claim is source or before in released
+                assert not took_over or allowed
             else:
                 assert arbiter.change is change
+            released &= value
             # Asked again with nothing changed, it answers the same.
             assert arbiter.choose(value) is source

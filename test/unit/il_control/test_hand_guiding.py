@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from il_control.guiding_config import GuidingConfig
 from il_control.laws.cartesian_impedance import pose_error
-from il_control.laws.hand_guiding import GuidingConfig, GuidingMode, HandGuiding
+from il_control.laws.hand_guiding import GuidingMode, HandGuiding
 from il_core.errors import ConfigError, ShapeError
 from il_sim.plant import Plant
 
