@@ -20,8 +20,10 @@ def installed_under_share(folder: str) -> list[tuple[str, list[str]]]:
 NODES = {
     "sim_node": "il_sim",
     "sim_camera_node": "il_sim",
+    "sim_viewer_node": "il_sim",
     "operator_node": "il_sim",
     "controller_node": "il_control",
+    "camera_node": "il_teleop",
     "teleop_node": "il_teleop",
     "recorder_node": "il_teleop",
     "policy_node": "il_policy",

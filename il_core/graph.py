@@ -159,7 +159,8 @@ def graph(name: str, options: GraphOptions | None = None) -> Graph:
     if options.operator:
         names.append("operator")
     if options.sim:
-        names = ["sim", *(["sim_camera"] if cameras else []), *names]
+        watchers = ["sim_camera"] * bool(cameras) + ["sim_viewer"] * options.view
+        names = ["sim", *watchers, *names]
     return Graph(name, tuple(_node(n, options, cameras) for n in names))
 
 
@@ -172,10 +173,11 @@ def _node(name: str, options: GraphOptions, cameras: tuple[str, ...]) -> NodeSpe
     own: dict[str, tuple[str, dict[str, Parameter], tuple[str, ...], tuple[str, ...]]] = {
         "sim": (
             "il_sim.ros.sim_node",
-            {"seed": options.seed, "view": options.view},
+            {"seed": options.seed},
             (topics.JOINT_STATES,),
             (topics.SIM_RESET,),
         ),
+        "sim_viewer": ("il_sim.ros.sim_viewer_node", {}, (), ("sim_viewer/get_parameters",)),
         "sim_camera": ("il_sim.ros.sim_camera_node", {}, images, ()),
         "controller": (
             "il_control.ros.controller_node",

@@ -12,6 +12,7 @@ from il_core.config import Setup
 from il_core.errors import ConfigError
 from il_core.geometry import quat_xyzw_from_matrix
 from il_core.spec import CameraSpec, Mount, RobotSpec
+from il_core.types import Vector
 from il_sim.scene_constants import SOLREF, TABLE
 from il_sim.tasks import SimTask
 
@@ -21,6 +22,17 @@ GRIPPER_STIFFNESS_N_M, GRIPPER_DAMPING_NS_M = 4000.0, 80.0
 FINGER_FRICTION = (1.5, 0.02, 0.0005)  # rubber pads: sliding, torsional [m], rolling [m]
 # MuJoCo cameras look along -z with y up, optical frames along z with y down: half a turn about x.
 R_OPTICAL_MUJOCO = np.diag([1.0, -1.0, -1.0])
+
+
+def scene_state(model: mujoco.MjModel, qpos: Vector) -> Vector:
+    """State of a scene as it came over the wire, (nq,), known to be of this scene.
+
+    Raises:
+        ConfigError: it has another size.
+    """
+    if qpos.shape != (model.nq,):
+        raise ConfigError("scene", f"state has {qpos.size} numbers, this scene {model.nq}; start both for one task")
+    return qpos
 
 
 def build_model(setup: Setup, task: SimTask) -> mujoco.MjModel:

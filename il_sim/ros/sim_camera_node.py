@@ -12,13 +12,12 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from il_core import topics, wire
 from il_core.config import load_setup
-from il_core.errors import ConfigError
 from il_core.ros import convert, qos
 from il_core.ros.diagnostics import Diagnostics, Level
 from il_core.ros.node import run
 from il_core.ros.params import declare
 from il_sim.camera import Renderer
-from il_sim.scene import build_model
+from il_sim.scene import build_model, scene_state
 from il_sim.tasks import make_task
 
 DIAGNOSTICS_S = 0.5
@@ -55,10 +54,7 @@ class SimCameraNode(Node):
 
     def _on_world(self, msg: JointState) -> None:
         """One picture of every camera, stamped with the state it shows."""
-        qpos = np.asarray(msg.position)
-        if qpos.shape != (self._model.nq,):
-            problem = f"scene state has {qpos.size} numbers, this scene {self._model.nq}; start both for one task"
-            raise ConfigError("sim_camera", problem)
+        qpos = scene_state(self._model, np.asarray(msg.position))
         began_s = time.perf_counter()
         self._renderer.pose(qpos)
         for name, (messages, publishers) in self._outputs.items():

@@ -23,7 +23,6 @@ from il_core.ros.node import CONTROL_PRIORITY, run, spin
 from il_core.ros.params import declare
 from il_sim.pacing import Pacer
 from il_sim.plant import STEP_NS, Plant
-from il_sim.viewer import Viewer
 
 WORLD_EVERY = 33  # steps between two states for cameras and objects: 30 Hz
 DIAGNOSTICS_S = 0.5
@@ -36,7 +35,6 @@ class SimParams:
 
     task: str = "pick_place"
     robot: str = ""
-    view: bool = False
     publish_clock: bool = False
 
 
@@ -54,7 +52,6 @@ class SimNode(Node):
         start_ns = self._wall_ns() // STEP_NS * STEP_NS
         self._plant = Plant(setup, self._seed(), start_ns=start_ns)
         self._pacer = Pacer()
-        self._viewer = Viewer(self._plant) if self._params.view else None
         self._answered_ns = 0
         self._answers = self._late = self._since_world = 0
         self._make_publishers()
@@ -130,8 +127,6 @@ class SimNode(Node):
         for name, publisher in self._objects.items():
             publisher.publish(convert.pose_stamped_msg(plant.now_ns, plant.object_pose(name)))
         self._success.publish(Bool(data=plant.is_done()))
-        if self._viewer is not None:
-            self._viewer.sync()
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = self._seed()

@@ -46,6 +46,11 @@ def test_without_the_simulator_only_its_nodes_are_missing(job):
     assert names(job, sim=False) == [n for n in names(job) if n not in ("sim", "sim_camera")]
 
 
+def test_the_window_is_a_process_of_its_own():
+    assert names("sim", view=True) == ["sim", "sim_camera", "sim_viewer", "controller"]
+    assert "sim_viewer" not in names("sim", view=True, sim=False)
+
+
 def test_a_task_without_cameras_starts_no_camera_node():
     assert "sim_camera" not in names("sim", task="draw_symbol")
 
