@@ -16,16 +16,14 @@ from il_control.cycle import CycleReport, make_cycle
 from il_core import topics
 from il_core.clock import ManualClock, tick_ns
 from il_core.config import Setup, config_dir, load_yaml
-from il_core.errors import ConfigError
 from il_core.ros import convert
 from il_core.store.msgdefs import encoder
 from il_core.store.recording import RecordingWriter
 from il_core.types import ArmCommand, ArmState, Outcome
 from il_core.wire import JointMap
 from il_sim.camera import Renderer
-from il_sim.experts.pick_place import MissedGrasp, PickPlaceOperator, begins_after_a_miss
+from il_sim.experts import Operator, make_operator, make_preparation
 from il_sim.plant import Plant
-from il_sim.tasks.pick_place import BIN, CUBE
 from il_teleop.recorder_report import header_of
 from il_teleop.retarget import Motion, RetargetConfig, Retargeter
 
@@ -71,7 +69,7 @@ class Performance:
         self._setup, self._joints = setup, JointMap(setup.robot)
         self._plant = Plant(setup, seed, start_ns=start_ns)
         self._cycle = make_cycle(setup)
-        self._operator: PickPlaceOperator | MissedGrasp
+        self._operator: Operator
         self._seed = seed
         self._retarget_config = load_yaml(config_dir() / "teleop" / "retarget.yaml", RetargetConfig)
         self._retargeter = Retargeter(self._retarget_config)
@@ -92,12 +90,13 @@ class Performance:
         """
         for _ in range(SETTLE_STEPS):
             self._step(is_driving=False)
-        if begins_after_a_miss(self._seed):
-            self._operate(MissedGrasp(self._seed))
+        preparation = make_preparation(self._setup.task.name, self._seed)
+        if preparation is not None:
+            self._operate(preparation)
         self._frames_start_ns, self._frames = self._plant.now_ns, 0
         self._tape = Tape(self._root, self._setup, self._clock)
         try:
-            self._operate(PickPlaceOperator(self._seed))
+            self._operate(make_operator(self._setup.task.name, self._seed))
             for _ in range(AFTER_STEPS):
                 self._step(is_driving=False)
             outcome = Outcome.SUCCESS if self._plant.is_done() else Outcome.FAILURE
@@ -106,7 +105,7 @@ class Performance:
             self._tape.writer.discard()  # does nothing after commit
             self._renderer.close()
 
-    def _operate(self, operator: PickPlaceOperator | MissedGrasp) -> None:
+    def _operate(self, operator: Operator) -> None:
         self._operator = operator
         steps = 0
         while not operator.is_done and steps < LIMIT_STEPS:
@@ -129,8 +128,8 @@ class Performance:
     def _drive(self, state: ArmState, report: CycleReport) -> None:
         """The operator moves the stick, retargeting moves the target."""
         plant, config = self._plant, self._retarget_config
-        scene = (plant.object_pose(CUBE), plant.object_pose(BIN))
-        velocity, is_closed = self._operator.command(report.T_base_ee[:3, 3], *scene, TELEOP_EVERY * 1e-3)
+        scene = {name: plant.object_pose(name) for name in plant.task.objects}
+        velocity, is_closed = self._operator.command(report.T_base_ee[:3, 3], scene, TELEOP_EVERY * 1e-3)
         stick = np.clip(velocity / config.max_speed_m_s, -1.0, 1.0)
         motion = Motion(linear=(float(stick[0]), float(stick[1]), float(stick[2])), is_engaged=True)
         T_des = self._retargeter.step(state.stamp_ns, motion, report.T_base_ee)
@@ -171,7 +170,7 @@ def record_in_process(
     """Record one demonstration per seed, faster than real time.
 
     Args:
-        setup: Robot and task; the scripted operator knows pick_place.
+        setup: Robot and task; a scripted operator must know the task.
         root: Folder of the recordings.
         seeds: Scenes to show.
         on_done: Told of every recording.
@@ -181,8 +180,7 @@ def record_in_process(
         DeviceError: no GL to render with.
         RecordingError: a recording of that seed exists, or the disk is full.
     """
-    if setup.task.name != "pick_place":
-        raise ConfigError("scripted operator", f"cannot show task '{setup.task.name}', only pick_place")
+    make_operator(setup.task.name, seeds.start)  # says before anything is written if nobody can show it
     paths = []
     for seed in seeds:
         paths.append(Performance(setup, root, seed).run())

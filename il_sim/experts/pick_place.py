@@ -7,14 +7,14 @@ from enum import Enum
 
 import numpy as np
 
-from il_core.geometry import Array
 from il_core.types import Vector
+from il_sim.experts.steps import GIVE_UP_S, Objects
+from il_sim.experts.stick import Stick
+from il_sim.tasks.pick_place import BIN, CUBE
 
 SPEED_M_S = 0.30
-GAIN_1_S = 4.0  # how eagerly the stick follows the distance seen
-ACCELERATION_M_S2 = 1.2  # a thumb does not jump
 CLOSE_S, OPEN_S = 0.6, 0.4
-LIFTED_M, GIVE_UP_S = 0.035, 24.0
+LIFTED_M = 0.035
 
 # Where a missed grasp leaves the tool, relative to the cube's centre.
 NEAR_M, FAR_M, FAR_SHARE = (0.0, 0.08), (0.08, 0.25), 0.33
@@ -69,25 +69,6 @@ def habits_of(seed: int) -> Habits:
     )
 
 
-class Stick:
-    """A thumb on a stick: follows the distance seen, with bounded speed and acceleration."""
-
-    def __init__(self, speed_m_s: float) -> None:
-        """Begin at rest."""
-        self._speed_m_s = speed_m_s
-        self._velocity = np.zeros(3)
-
-    def towards(self, error: Vector, dt: float) -> Vector:
-        """Tool velocity of this moment, (3,) [m/s], for a distance to go, (3,) [m]."""
-        wanted = error * GAIN_1_S
-        speed = float(np.linalg.norm(wanted))
-        if speed > self._speed_m_s:
-            wanted *= self._speed_m_s / speed
-        change = np.clip(wanted - self._velocity, -ACCELERATION_M_S2 * dt, ACCELERATION_M_S2 * dt)
-        self._velocity = self._velocity + change
-        return self._velocity.copy()
-
-
 def begins_after_a_miss(seed: int) -> bool:
     """Whether the demonstration of a scene begins where a missed grasp leaves the arm: every second one."""
     return seed % 2 == 1
@@ -115,10 +96,10 @@ class MissedGrasp:
         self._in_s = 0.0
         self.is_done = False
 
-    def command(self, p_ee: Vector, T_base_cube: Array, T_base_bin: Array, dt: float) -> tuple[Vector, bool]:
+    def command(self, p_ee: Vector, objects: Objects, dt: float) -> tuple[Vector, bool]:
         """Decide for one moment; see :meth:`PickPlaceOperator.command`."""
         self._in_s += dt
-        goal = T_base_cube[:3, 3] + self._from_cube
+        goal = objects[CUBE][:3, 3] + self._from_cube
         goal[:2] = np.clip(goal[:2], REACH_MIN_M, REACH_MAX_M)
         if not self._is_low:
             goal[2] = max(goal[2], HIGH_M)
@@ -144,13 +125,12 @@ class PickPlaceOperator:
         """Whether the demonstration is over, well or not."""
         return self.phase is Phase.DONE
 
-    def command(self, p_ee: Vector, T_base_cube: Array, T_base_bin: Array, dt: float) -> tuple[Vector, bool]:
+    def command(self, p_ee: Vector, objects: Objects, dt: float) -> tuple[Vector, bool]:
         """Decide for one moment.
 
         Args:
             p_ee: Measured tool position in base, (3,) [m].
-            T_base_cube: Pose of the cube, (4, 4) [m].
-            T_base_bin: Pose of the bin, (4, 4) [m].
+            objects: Poses of cube and bin.
             dt: Time since the last call [s].
 
         Returns:
@@ -158,7 +138,7 @@ class PickPlaceOperator:
         """
         self._in_phase_s += dt
         self._total_s += dt
-        cube, basket = T_base_cube[:3, 3], T_base_bin[:3, 3]
+        cube, basket = objects[CUBE][:3, 3], objects[BIN][:3, 3]
         goal, tolerance_m = self._goal(p_ee, cube, basket)
         error = goal - p_ee
         if self._is_over(float(np.linalg.norm(error)) < tolerance_m):

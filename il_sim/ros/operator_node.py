@@ -19,9 +19,10 @@ from il_core.ros import qos
 from il_core.ros.node import run
 from il_core.ros.params import declare
 from il_core.types import EePose
+from il_sim.experts import Operator, make_operator
 from il_sim.experts.clutch import ClutchHand
-from il_sim.experts.pick_place import MissedGrasp, PickPlaceOperator
-from il_sim.tasks.pick_place import BIN, CUBE
+from il_sim.experts.pick_place import MissedGrasp
+from il_sim.tasks import make_task
 
 RATE_HZ = 50
 STICK_M_S = 0.35  # tool speed of a stick pushed all the way: teleop's own scale
@@ -43,16 +44,18 @@ class OperatorNode(Node):
         """Watch the tool and the objects; wait to be asked."""
         super().__init__("operator")
         params = declare(self, OperatorParams)
-        load_setup(params.task, params.robot or None)  # says at once if there is no such task
+        self._task = load_setup(params.task, params.robot or None).task.name
+        make_operator(self._task, params.first_seed)  # says at once if nobody can show it
         self._seed = params.first_seed
-        self._operator: PickPlaceOperator | MissedGrasp | None = None
+        self._operator: Operator | None = None
         self._clutch = ClutchHand()
         self._tool: EePose | None = None
         self._objects: dict[str, np.ndarray] = {}
         self._joy = self.create_publisher(Joy, topics.JOY, qos.COMMAND)
         self._done = self.create_publisher(Bool, topics.OPERATOR_DONE, qos.LATCHED)
         self.create_subscription(PoseStamped, topics.EE_POSE, self._on_tool, qos.LATEST)
-        for name in (CUBE, BIN):
+        self._names = make_task(self._task).objects
+        for name in self._names:
             take = self._taker(name)
             self.create_subscription(PoseStamped, topics.object_pose(name), take, qos.LATEST)
         self._has_service = False
@@ -73,26 +76,25 @@ class OperatorNode(Node):
         return response
 
     def _on_perform(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._begin(PickPlaceOperator(self._seed))
+        self._begin(make_operator(self._task, self._seed))
         response.success, response.message = True, f"showing the task with habits of seed {self._seed}"
         self._seed += 1
         return response
 
-    def _begin(self, operator: PickPlaceOperator | MissedGrasp) -> None:
+    def _begin(self, operator: Operator) -> None:
         self._operator, self._clutch = operator, ClutchHand()
         self._done.publish(Bool(data=False))
 
     def _on_tick(self) -> None:
         """One moment of the demonstration."""
-        if not self._has_service and self._tool is not None and len(self._objects) == 2:
+        if not self._has_service and self._tool is not None and len(self._objects) == len(self._names):
             self._has_service = True  # the services appear when the operator sees all it needs
             self.create_service(Trigger, topics.OPERATOR_PREPARE, self._on_prepare)
             self.create_service(Trigger, topics.OPERATOR_PERFORM, self._on_perform)
         if self._operator is None or self._tool is None:
             return
-        scene = (self._objects[CUBE], self._objects[BIN])
         p_ee = self._tool.T_base_ee[:3, 3]
-        velocity, is_closed = self._operator.command(p_ee, *scene, 1.0 / RATE_HZ)
+        velocity, is_closed = self._operator.command(p_ee, self._objects, 1.0 / RATE_HZ)
         is_done = self._operator.is_done
         is_held = self._clutch.is_held(p_ee, velocity) and not is_done
         axes = [*np.clip(velocity / STICK_M_S, -1.0, 1.0), 0.0, 0.0, 0.0]

@@ -39,9 +39,20 @@ def make_task(name: str) -> SimTask:
         ConfigError: the simulator has no such task; the message lists those it has.
     """
     from il_sim.tasks.draw_symbol import DrawSymbol
+    from il_sim.tasks.go_around import GoAround
+    from il_sim.tasks.peg_insert import PegInsert
     from il_sim.tasks.pick_place import PickPlace
+    from il_sim.tasks.push import Push
+    from il_sim.tasks.reach import Reach
 
-    tasks: dict[str, Callable[[], SimTask]] = {"pick_place": PickPlace, "draw_symbol": DrawSymbol}
+    tasks: dict[str, Callable[[], SimTask]] = {
+        "reach": Reach,
+        "push": Push,
+        "pick_place": PickPlace,
+        "peg_insert": PegInsert,
+        "go_around": GoAround,
+        "draw_symbol": DrawSymbol,
+    }
     if name not in tasks:
         raise ConfigError("simulator", f"no scene for task '{name}'; {nearest(name, list(tasks))}")
     return tasks[name]()

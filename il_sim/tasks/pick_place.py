@@ -6,12 +6,12 @@ import mujoco
 import numpy as np
 
 from il_sim.scene_constants import SOLREF
+from il_sim.tasks.shapes import is_still, is_touched_by
 
 CUBE, BIN = "cube", "bin"
 CUBE_SIDE_M, CUBE_MASS_KG = 0.04, 0.06
 CUBE_X_M, CUBE_Y_M = (0.42, 0.60), (-0.20, 0.06)  # in reach with the tool straight down, and in view
 BIN_XY_M, BIN_INNER_M, BIN_HEIGHT_M, BIN_WALL_M = (0.50, 0.27), 0.16, 0.06, 0.006
-STILL_M_S = 0.05  # slower than this the cube counts as resting
 
 
 class PickPlace:
@@ -55,14 +55,4 @@ class PickPlace:
         """Cube inside the walls, low, at rest, and touched by no finger."""
         p = data.body(CUBE).xpos - data.body(BIN).xpos
         is_inside = max(abs(p[0]), abs(p[1])) < BIN_INNER_M / 2 and p[2] < BIN_HEIGHT_M
-        speed = float(np.linalg.norm(data.joint(CUBE).qvel[:3]))
-        return bool(is_inside and speed < STILL_M_S and not self._is_touched(model, data))
-
-    def _is_touched(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
-        cube = model.geom(CUBE).id
-        for contact in data.contact[: data.ncon]:
-            if cube in (contact.geom1, contact.geom2):
-                other = contact.geom2 if contact.geom1 == cube else contact.geom1
-                if "finger" in model.body(model.geom_bodyid[other]).name:
-                    return True
-        return False
+        return bool(is_inside and is_still(data, CUBE) and not is_touched_by(model, data, CUBE, "finger"))

@@ -9,6 +9,7 @@ import pytest
 
 from il_core.geometry import pose
 from il_sim.experts.pick_place import SPEED_M_S, MissedGrasp, PickPlaceOperator
+from il_sim.tasks.pick_place import BIN, CUBE
 
 DT = 0.02
 P_START = np.array([0.31, 0.0, 0.48])
@@ -49,8 +50,8 @@ def demonstrate(seed, xy=(0.5, -0.1), slips=0, limit_s=30.0):
     """One demonstration; returns the world and the velocities asked for."""
     world, operator, velocities = World(xy, slips), PickPlaceOperator(seed), []
     while not operator.is_done:
-        scene = (pose(world.cube), pose(P_BIN))
-        velocity, is_closed = operator.command(world.tool, *scene, DT)
+        scene = {CUBE: pose(world.cube), BIN: pose(P_BIN)}
+        velocity, is_closed = operator.command(world.tool, scene, DT)
         world.step(velocity, is_closed)
         velocities.append(velocity)
         assert len(velocities) * DT < limit_s, f"still at '{operator.phase.value}'"
@@ -106,7 +107,7 @@ def test_a_missed_grasp_leaves_closed_fingers_beside_or_over_an_untouched_cube(s
     cube = np.array([rng.uniform(0.42, 0.6), rng.uniform(-0.2, 0.06), REST_Z])
     tool, miss, path = P_START.copy(), MissedGrasp(seed), []
     while not miss.is_done:
-        velocity, is_closed = miss.command(tool, pose(cube), pose(P_BIN), DT)
+        velocity, is_closed = miss.command(tool, {CUBE: pose(cube), BIN: pose(P_BIN)}, DT)
         assert is_closed
         assert np.linalg.norm(velocity) <= SPEED_M_S + 1e-9
         tool = tool + velocity * DT
@@ -124,6 +125,6 @@ def test_the_task_is_shown_from_where_a_missed_grasp_ends():
     world.tool, world.opening = np.array([0.53, -0.06, 0.03]), 0.0
     operator = PickPlaceOperator(0)
     while not operator.is_done:
-        velocity, is_closed = operator.command(world.tool, pose(world.cube), pose(P_BIN), DT)
+        velocity, is_closed = operator.command(world.tool, {CUBE: pose(world.cube), BIN: pose(P_BIN)}, DT)
         world.step(velocity, is_closed)
     assert world.is_in_bin()
