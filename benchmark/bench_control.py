@@ -13,6 +13,7 @@ from benchmark.control.gate import fuzz
 from benchmark.control.over_ros import over_ros
 from benchmark.control.passivity import passivity
 from benchmark.control.plant_loop import circle_tracking, contact, unpowered_impact
+from benchmark.control.servo import servo
 from benchmark.control.step_time import memory_growth, step_times
 from benchmark.control.touch import touch
 from benchmark.figures import Bench, Figure, figure
@@ -71,6 +72,7 @@ def main() -> int:
     for stiffness_n_m in (200.0, 1000.0, 3000.0):
         bench.attempt(f"contact, {stiffness_n_m:.0f} N/m", lambda k=stiffness_n_m: contact(k))
     bench.attempt("impact without control", unpowered_impact)
+    bench.attempt("arms that take positions", servo)
     bench.attempt("1 kHz over ROS", over_ros)
     bench.attempt("energy tank", tank)
     bench.attempt("touch", touching)

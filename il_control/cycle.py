@@ -1,59 +1,31 @@
-"""One control cycle: who drives, where to, with which torque, checked. The same code everywhere."""
+"""One control cycle: who drives, where to, checked. The same code everywhere."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from il_control.arbiter import Arbiter, Change, Source
+from il_control.arbiter import Arbiter, Source
 from il_control.collision import CollisionMonitor
 from il_control.config import ControlConfig, load_control_config
 from il_control.continuity import Continuity
-from il_control.go_to import JointMotion, MotionLimits, PoseMotion
-from il_control.hands import Hands
-from il_control.impedance import Impedance, TorqueFade
-from il_control.inputs import Context, is_joint_jump, is_pose_jump
+from il_control.cycle_report import CycleReport
+from il_control.drive import Ask, Drive
+from il_control.go_to import unhurried_pose, unhurried_posture
+from il_control.inputs import is_joint_jump, is_pose_jump
 from il_control.laws.hand_guiding import GuidingMode
 from il_control.model import ArmModel
 from il_control.safety import Reason, SafetyGate
+from il_control.servo_drive import ServoDrive
 from il_control.sources import PLANNERS, Sources
+from il_control.torque_drive import TorqueDrive
 from il_control.tracker import Mode, Wish
+from il_control.wrist import Wrist
 from il_core.config import Setup
 from il_core.errors import ConfigError
-from il_core.spec import RobotSpec
+from il_core.spec import Interface, RobotSpec
 from il_core.types import ActionChunk, ArmCommand, ArmState, Setpoint, Vector
 
-FADE_S = 0.2  # a change of law: shorter is felt as a jerk, longer leaves the arm between two minds
-GO_TO_SHARE = 0.5  # of the speed the shaper allows: the controller's own motions are unhurried
-JERK_TIME_S = 0.1  # in which such a motion reaches its full acceleration
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CycleReport:
-    """What one cycle did and why.
-
-    Attributes:
-        setpoint: What goes to the arm.
-        T_base_ee: Measured tool pose, (4, 4) [m].
-        T_base_ee_des: Shaped target of the Cartesian law, (4, 4) [m]; None under the joint law.
-        q_des: Shaped target of the joint law, (nq,) [rad]; None under the Cartesian law.
-        source: Who drives.
-        mode: What the plan in hand is good for.
-        reasons: Why the gate, or the cycle, did something else than asked.
-        change: The last hand-over of the arm; None before the first.
-        k_p: Tool stiffness in force, (6,) [N/m, N·m/rad]; None under the joint law and in hand guiding.
-    """
-
-    setpoint: Setpoint
-    T_base_ee: Vector
-    T_base_ee_des: Vector | None
-    q_des: Vector | None
-    source: Source
-    mode: Mode
-    reasons: frozenset[Reason]
-    change: Change | None
-    k_p: Vector | None
+__all__ = ["ControlCycle", "CycleReport", "make_cycle"]
 
 
 class ControlCycle:
@@ -63,21 +35,17 @@ class ControlCycle:
     """
 
     def __init__(
-        self, config: ControlConfig, robot: RobotSpec, model: ArmModel, collision: CollisionMonitor | None = None
+        self, config: ControlConfig, robot: RobotSpec, model: ArmModel, gate: SafetyGate, drive: Drive
     ) -> None:
-        """Combine settings, limits and model; the arm holds once it is first seen."""
+        """Combine settings, model, gate, and the drive that uses both; the arm holds once it is first seen."""
         self.config, self._robot, self._model = config, robot, model
         self._v_max = np.array(robot.v_max_rad_s)
-        self._k_d_rest = np.array(config.joint_damping_nms_rad)
         self._sources = Sources(robot.nq, int(config.max_plan_age_ms * 1e6), int(config.max_command_age_ms * 1e6))
         self._arbiter = Arbiter()
-        self._impedance = Impedance(config, robot, model)
-        self._fade = TorqueFade(FADE_S)
-        self._gate = SafetyGate(robot, config, model, collision)
-        self._hands = Hands(config, robot, model)
+        self._gate, self._drive = gate, drive
+        self._wrist = None if config.wrist is None else Wrist(config.wrist, model)
         self._is_taken_by_touch = False
         self._continuity = Continuity(self._v_max, config.dt, config.max_state_age_ms)
-        self._excess: Vector | None = None
         self._held: Wish | None = None
         self._gripper = 1.0
 
@@ -89,6 +57,26 @@ class ControlCycle:
         """Take a teleoperated target if it is newer than the last, and than the last hold; say whether."""
         return self._sources.offer_command(command)
 
+    def offer_wrench(self, stamp_ns: int, wrench: Vector) -> bool:
+        """Take a measurement of the wrist's force sensor; see :meth:`il_control.wrist.Wrist.offer`.
+
+        Raises:
+            ConfigError: the settings know of no sensor.
+        """
+        if self._wrist is None:
+            raise ConfigError("wrist", "a wrench came, and config/control/ has no setting 'wrist'; write its frame")
+        return self._wrist.offer(stamp_ns, wrench)
+
+    @property
+    def stop_causes(self) -> tuple[Reason, ...]:
+        """Why the arm is stopped until :meth:`resume`; empty if it is not."""
+        return self._gate.causes
+
+    @property
+    def contact_force_n(self) -> float | None:
+        """Contact force of the last cycle [N], not a number if it is not known; None where it is not monitored."""
+        return None if self.config.safety.contact_force_limit_n is None else self._gate.force_n
+
     @property
     def claim(self) -> Source | None:
         """Who has claimed the arm, if anybody."""
@@ -97,10 +85,15 @@ class ControlCycle:
     def request(self, source: Source, cause: str) -> str:
         """Claim the arm for a source; see :meth:`il_control.arbiter.Arbiter.request`.
 
+        Returns:
+            Why not, in words; empty if it was granted.
+
         Raises:
             ConfigError: hand guiding, and nobody wrote the limit of the contact force down.
         """
         if source is Source.GUIDING:
+            if self._drive.hands_refusal:
+                return self._drive.hands_refusal
             self.config.safety.demand_contact_force(source.value)
         return self._arbiter.request(source, cause)
 
@@ -118,19 +111,20 @@ class ControlCycle:
             ConfigError: nobody wrote the limit of the contact force down.
         """
         if is_taken_by_touch:
-            self.config.safety.demand_contact_force("takeover by touch")
-            if not self._hands.can_feel:
-                return "no setting 'touch' in config/control/: write what counts as one, see docs/safety.md"
+            if not self._drive.hands_refusal:
+                self.config.safety.demand_contact_force("takeover by touch")
+            if self._drive.feel_refusal:
+                return self._drive.feel_refusal
         self._is_taken_by_touch = is_taken_by_touch
         return ""
 
     def set_guiding(self, mode: GuidingMode, direction: Vector | None = None) -> None:
         """What hand guiding leaves to the person; see :meth:`il_control.laws.hand_guiding.HandGuiding.enter`."""
-        self._hands.set_mode(mode, direction)
+        self._drive.set_guiding(mode, direction)
 
     def set_stiffness(self, k_p: Vector, zeta: float | None = None) -> None:
         """Ask for another tool stiffness; see :meth:`il_control.impedance.Impedance.set_stiffness`."""
-        self._impedance.set_stiffness(k_p, zeta)
+        self._drive.set_stiffness(k_p, zeta)
 
     def go_to_pose(self, T_base_ee_des: Vector) -> float:
         """Move the tool to a pose on a straight, jerk-limited way from where it is held.
@@ -142,22 +136,16 @@ class ControlCycle:
             ConfigError: the arm was not seen yet, or the pose is not finite.
         """
         _, now_ns = self._seen()
-        c = self.config
-        T = self._model.T_base_ee if self._held is None or self._held.T_base_ee_des is None else self._impedance.T
-        linear = _unhurried(c.speed_max_m_s, c.acceleration_max_m_s2)
-        angular = _unhurried(c.speed_max_rad_s, c.acceleration_max_rad_s2)
-        motion = PoseMotion(now_ns, T, T_base_ee_des, linear, angular)
+        T, _ = self._drive.begin_of_motion(self._held)
+        motion = unhurried_pose(self.config, now_ns, T, T_base_ee_des)
         self._sources.go_to(motion)
         return (motion.end_ns - now_ns) * 1e-9
 
     def go_to_posture(self, q_des: Vector) -> float:
         """Move the joints to a posture, (nq,) [rad], on a straight, jerk-limited way; see :meth:`go_to_pose`."""
-        state, now_ns = self._seen()
-        c = self.config
-        v_max = np.minimum(self._v_max, c.speed_max_rad_s)
-        limits = _unhurried(v_max, np.full(self._robot.nq, c.acceleration_max_rad_s2))
-        q = state.q if self._held is None or self._held.q_des is None else self._impedance.q
-        motion = JointMotion(now_ns, q, q_des, limits)
+        _, now_ns = self._seen()
+        _, q = self._drive.begin_of_motion(self._held)
+        motion = unhurried_posture(self.config, self._v_max, now_ns, q, q_des)
         self._sources.go_to(motion)
         return (motion.end_ns - now_ns) * 1e-9
 
@@ -181,10 +169,8 @@ class ControlCycle:
         self._held = None
 
     def rest(self, state: ArmState) -> Setpoint:
-        """Answer of a controller that is leaving: gravity compensation and damping, nothing else."""
-        self._model.update(state.q, state.v)
-        tau = self._model.gravity - self._k_d_rest * state.v
-        return self._gate.setpoint(state, tau, self._gripper, self._model.bias, set())
+        """Answer of a controller that is leaving: torques carry and damp the arm, a servo brakes and stands."""
+        return self._drive.rest(state, self._gripper)
 
     def step(self, state: ArmState, now_ns: int) -> CycleReport:
         """Compute the answer to one measured state.
@@ -194,67 +180,62 @@ class ControlCycle:
             now_ns: Current instant on the clock of ``state.stamp_ns`` [ns].
         """
         reasons = self._follow_up(state, now_ns)
-        model = self._model
+        model, drive = self._model, self._drive
         model.update(state.q, state.v)
-        touch = self._hands.feel(state, self._continuity.elapsed_s)
+        touch = drive.feel(state, self._continuity.elapsed_s)
         if touch is not None and self._is_taken_by_touch:
             self._arbiter.request(Source.GUIDING, touch.cause)
+        wrench = drive.wrench if self._wrist is None else self._at_wrist(self._wrist, now_ns, reasons)
         is_anew = self._held is None
         if self._held is None:
-            self._held = self._impedance.start()
+            self._held = drive.start()
         source, wish = self._choose(now_ns, self._held, reasons)
         if wish.gripper_des is not None:
             self._gripper = wish.gripper_des
-        if source is not Source.HOLD:
-            self._impedance.creep_home()
-        if source is Source.GUIDING:
-            tau, is_new_law = self._hands.lead(state)
-            self._held = self._impedance.start()  # what is held afterwards is where the person leaves it
-        else:
-            is_new_law = self._hands.let_go() or is_anew or (wish.q_des is None) != (self._held.q_des is None)
-            self._held = Wish(wish.q_des, wish.T_base_ee_des, np.zeros_like(wish.rate_des), None)
-            tau = self._impedance.torque(state, wish, reasons)
-        tau = self._without_bump(tau, is_new_law=is_new_law)
-        context = Context(now_ns, None, self._hands.wrench)
-        setpoint = self._gate.setpoint(state, tau, self._gripper, model.bias, reasons, context)
+        ask = Ask(now_ns, state, source, wish, self._held, is_anew, self._gripper, wrench)
+        setpoint, self._held = drive.answer(ask, reasons)
         if self._gate.is_stopped:  # what was wished before counts no more when an operator resumes
             self._forget(now_ns)
         is_joint = wish.q_des is not None
-        is_spring = not is_joint and source is not Source.GUIDING
         return CycleReport(
             setpoint=setpoint,
             T_base_ee=model.T_base_ee.copy(),
-            T_base_ee_des=None if is_joint else self._impedance.T.copy(),
-            q_des=self._impedance.q.copy() if is_joint else None,
+            T_base_ee_des=None if is_joint else drive.T.copy(),
+            q_des=drive.q.copy() if is_joint else None,
             source=source,
             mode=self._sources.mode(source if source in PLANNERS else Source.PLAN, now_ns),
             reasons=frozenset(reasons),
             change=self._arbiter.change,
-            k_p=self._impedance.schedule.k_p if is_spring else None,
+            k_p=drive.k_p,
         )
 
-    def _without_bump(self, tau: Vector, *, is_new_law: bool) -> Vector:
-        """Let what the old law had over the new fade out."""
-        if is_new_law and self._excess is not None:
-            self._fade.start(self._excess - (tau - self._model.bias))
-        tau = self._fade.apply(tau, self.config.dt)
-        self._excess = tau - self._model.bias
-        return tau
+    def _at_wrist(self, wrist: Wrist, now_ns: int, reasons: set[Reason]) -> Vector | None:
+        """External wrench as the wrist's sensor has it; without one there is a reason to hold."""
+        wrench = wrist.wrench(now_ns)
+        if wrench is None:
+            reasons.add(Reason.STALE_WRENCH)
+        return wrench
 
     def _follow_up(self, state: ArmState, now_ns: int) -> set[Reason]:
         """Take the state of this cycle; forget what a jump of the clock or of the arm has made worthless."""
         if self._continuity.state is None:
             self._gripper = min(1.0, max(0.0, state.gripper))
         reasons = self._continuity.check(state, now_ns)
+        self._drive.watch(state, reasons)
+        if not reasons:
+            return reasons
         if Reason.CLOCK_JUMP in reasons:
             self._arbiter.clear("clock jumped")
             self._forget(now_ns)
+            if self._wrist is not None:
+                self._wrist.forget()
         if Reason.STATE_JUMP in reasons:
             self._arbiter.clear("the arm is suddenly elsewhere")
             self._forget(now_ns)
-            self._excess = None  # torques of another posture mean nothing here
-            self._fade.stop()
-            self._hands.forget()
+            self._drive.forget()
+        if Reason.NOT_FOLLOWING in reasons:
+            self._arbiter.clear("the arm is not where it was sent")
+            self._forget(now_ns)
         return reasons
 
     def _choose(self, now_ns: int, held: Wish, reasons: set[Reason]) -> tuple[Source, Wish]:
@@ -281,14 +262,15 @@ class ControlCycle:
         return T_des is not None and is_pose_jump(self._model.T_base_ee, T_des, self.config.safety)
 
 
-def _unhurried(velocity: float | Vector, acceleration: float | Vector) -> MotionLimits:
-    """Limits of the controller's own motions."""
-    velocity, acceleration = GO_TO_SHARE * velocity, GO_TO_SHARE * acceleration
-    return MotionLimits(velocity, acceleration, acceleration / JERK_TIME_S)
-
-
 def make_cycle(setup: Setup, config: ControlConfig | None = None) -> ControlCycle:
-    """Control cycle of a robot and task, with the settings of config/control/."""
+    """Control cycle of a robot and task, with the settings of config/control/ and the drive its interface asks for."""
     config = config or load_control_config(setup)
+    robot, model = setup.robot, ArmModel(setup, config.payload)
     collision = CollisionMonitor(setup, config.safety) if config.safety.check_collisions else None
-    return ControlCycle(config, setup.robot, ArmModel(setup), collision)
+    gate = SafetyGate(robot, config, model, collision)
+    drive: Drive
+    if robot.interface is Interface.EFFORT:
+        drive = TorqueDrive(config, robot, model, gate)
+    else:
+        drive = ServoDrive(config, robot, (model, ArmModel(setup)), gate)
+    return ControlCycle(config, robot, model, gate, drive)

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from ruckig import InputParameter, Result, Ruckig, Trajectory
 
+from il_control.config import ControlConfig
 from il_control.tracker import Wish
 from il_core.errors import ConfigError
 from il_core.geometry import matrix_from_rotvec, rotvec_from_matrix
 from il_core.types import Vector
+
+SHARE = 0.5  # of the speed the targets are allowed: the controller's own motions are unhurried
+JERK_TIME_S = 0.1  # in which such a motion reaches its full acceleration
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +155,21 @@ class PoseMotion:
 
 
 Motion = JointMotion | PoseMotion
+
+
+def unhurried_pose(config: ControlConfig, start_ns: int, T_base_ee: Vector, T_base_ee_des: Vector) -> PoseMotion:
+    """A motion of the tool with half of the speed and acceleration that targets are allowed; see the class."""
+    linear = _unhurried(config.speed_max_m_s, config.acceleration_max_m_s2)
+    angular = _unhurried(config.speed_max_rad_s, config.acceleration_max_rad_s2)
+    return PoseMotion(start_ns, T_base_ee, T_base_ee_des, linear, angular)
+
+
+def unhurried_posture(config: ControlConfig, v_max: Vector, start_ns: int, q: Vector, q_des: Vector) -> JointMotion:
+    """The same for the joints, with their speed limits (nq,) [rad/s]."""
+    limits = _unhurried(np.minimum(v_max, config.speed_max_rad_s), np.full(len(v_max), config.acceleration_max_rad_s2))
+    return JointMotion(start_ns, q, q_des, limits)
+
+
+def _unhurried(velocity: float | Vector, acceleration: float | Vector) -> MotionLimits:
+    velocity, acceleration = SHARE * velocity, SHARE * acceleration
+    return MotionLimits(velocity, acceleration, acceleration / JERK_TIME_S)

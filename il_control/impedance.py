@@ -14,18 +14,22 @@ from il_control.laws.cartesian_impedance import (
     task_damping,
     task_mobility,
 )
+from il_control.laws.contact_adaptive import ContactAdaptive
 from il_control.laws.energy_tank import EnergyTank, StiffnessSchedule
 from il_control.laws.joint_impedance import joint_impedance
+from il_control.laws.operational_space import OperationalGains, operational_space
 from il_control.model import ArmModel
 from il_control.safety import Reason
 from il_control.shaper import JointShaper, PoseShaper, VectorShaper
 from il_control.tracker import Wish
-from il_core.errors import ShapeError
+from il_core.errors import ConfigError, ShapeError
 from il_core.spec import RobotSpec
 from il_core.types import ArmState, Vector, frozen
 
 MOBILITY_PERIOD = 10  # cycles between two evaluations of the task mobility: it changes slowly
 ELBOW_SPEED_RAD_S = 0.2  # at which the null-space posture creeps home while a source drives
+NO_WRENCH = np.zeros(6)  # what a plan wants to feel that says nothing about it
+UNKNOWN_WRENCH = np.full(6, np.nan)
 TAU_POSTURE_MAX_NM = 5.0  # the elbow's spring is a preference, never a force to reckon with
 
 
@@ -43,16 +47,21 @@ class Impedance:
         self.config, self._model = config, model
         self._gains = config.cartesian_gains()
         self._wanted: tuple[Vector, float] | None = None
+        self._asked = (self._gains.k_p, config.damping_ratio)
+        self._contact = None if config.contact is None else ContactAdaptive(config.contact)
+        self._is_scheduled = self._contact is not None
+        self._operational = config.operational_gains()
         bounds = replace(config.stiffness_bounds, e_max=tuple(self._gains.e_max.tolist()))
         tank = EnergyTank(config.energy_tank)
         self.schedule = StiffnessSchedule(bounds, tank, self._gains.k_p, config.damping_ratio)
         tau, a_rad = config.target_time_constant_s, config.acceleration_max_rad_s2
+        mean_of = max(1, round(config.target_jerk_time_s * config.rate_hz))
         self._pose = PoseShaper(
-            VectorShaper(tau, config.speed_max_m_s, config.acceleration_max_m_s2),
-            VectorShaper(tau, config.speed_max_rad_s, a_rad),
+            VectorShaper(tau, config.speed_max_m_s, config.acceleration_max_m_s2, mean_of),
+            VectorShaper(tau, config.speed_max_rad_s, a_rad, mean_of),
         )
         v_max = np.minimum(np.array(robot.v_max_rad_s), config.speed_max_rad_s)
-        self._joints = JointShaper(tau, v_max, a_rad)
+        self._joints = JointShaper(tau, v_max, a_rad, mean_of)
         self._joint_k_p = np.array(config.joint_stiffness_nm_rad)
         self._joint_k_d = np.array(config.joint_damping_nms_rad)
         self._q_home = self._q_posture = np.array(robot.q_home_rad)
@@ -61,6 +70,11 @@ class Impedance:
         self._k_d, self._mobility = np.zeros(6), np.eye(6)
         self._mobility_age = 0
         self._is_joint = False
+
+    @property
+    def k_p(self) -> Vector | None:
+        """Tool stiffness in force, (6,) [N/m, N·m/rad]; None where the law has none."""
+        return None if self._is_joint or self._operational is not None else self.schedule.k_p
 
     @property
     def T(self) -> Vector:
@@ -98,11 +112,15 @@ class Impedance:
         Raises:
             ShapeError: not six values.
             NonFiniteError: a value is not finite.
+            ConfigError: the law is that of operational space.
         """
+        if self._operational is not None:
+            raise ConfigError("stiffness", "the operational-space law has none; write operational_space: null")
         wanted = frozen("stiffness", k_p, ndim=1)
         if wanted.shape != (6,):
             raise ShapeError("stiffness", expected="(6,)", got=wanted.shape)
-        self._wanted = (wanted, self.schedule.zeta if zeta is None else zeta)
+        self._asked = (wanted, self.schedule.zeta if zeta is None else zeta)
+        self._is_scheduled = True
 
     def creep_home(self) -> None:
         """Move the null-space posture towards home so slowly that the elbow never swings."""
@@ -110,17 +128,36 @@ class Impedance:
         way = self._q_home - self._q_posture
         self._q_posture = self._q_posture + np.minimum(np.maximum(way, -step), step)
 
-    def torque(self, state: ArmState, wish: Wish, reasons: set[Reason]) -> Vector:
+    def torque(self, state: ArmState, wish: Wish, reasons: set[Reason], wrench: Vector | None = None) -> Vector:
         """Torque of the law the wish is for, (nq,) [N·m], before the gate.
 
         A law that was not in force begins at the measured state.
+
+        Args:
+            state: Measured state.
+            wish: What is asked for.
+            reasons: Gets what had to be limited.
+            wrench: External wrench at the tool, axes of base, (6,) [N, N·m]; None: not known.
         """
         if wish.q_des is not None:
             return self._joint_torque(state, wish.q_des, wish.rate_des, reasons)
         if self._is_joint:
             self.start()
         T_des = self._pose.T if wish.T_base_ee_des is None else wish.T_base_ee_des
+        if self._is_scheduled or wish.k_p_des is not None:
+            self._choose_stiffness(wish.k_p_des, wrench)
         return self.tool_torque(state, T_des, wish.rate_des)
+
+    def _choose_stiffness(self, k_p_des: Vector | None, wrench: Vector | None) -> None:
+        """Aim at the plan's stiffness, else the one asked for; in unexpected contact at no more than that allows."""
+        self._is_scheduled = True
+        wanted = self._asked[0] if k_p_des is None else k_p_des
+        if self._contact is not None:
+            felt = UNKNOWN_WRENCH if wrench is None else wrench
+            error = pose_error(self._model.T_base_ee, self._pose.T)
+            allowed = self._contact.step(felt, NO_WRENCH, error, self._pose.acceleration, self.config.dt)
+            wanted = np.minimum(wanted, allowed)
+        self._wanted = (wanted, self._asked[1])
 
     def _joint_torque(self, state: ArmState, q_des: Vector, rate_des: Vector, reasons: set[Reason]) -> Vector:
         if not self._is_joint:
@@ -138,6 +175,8 @@ class Impedance:
         model = self._model
         self._pose.step(T_des, twist_des, self.config.dt)
         error = pose_error(model.T_base_ee, self._pose.T)
+        if self._operational is not None:
+            return self._operational_torque(state, error, self._operational)
         is_other = self._wanted is not None and self._follow_wanted(error, state.v, *self._wanted)
         gains = self._gains
         is_due = self._mobility_age % MOBILITY_PERIOD == 0
@@ -146,18 +185,39 @@ class Impedance:
         if is_due or is_other:
             self._k_d = task_damping(self._mobility, gains.k_p, gains.zeta)
         self._mobility_age += 1
-        posture = gains.k_p_null * (self._q_posture - state.q)
-        posture = np.minimum(np.maximum(posture, -TAU_POSTURE_MAX_NM), TAU_POSTURE_MAX_NM)
-        posture -= gains.k_d_null * state.v
         return cartesian_impedance(
             state.v,
             error,
             self._pose.twist,
             feed_forward(self._mobility, self._pose.acceleration, model.drift, gains),
             self._k_d,
-            posture,
+            self._posture_torque(state),
             gains,
             model.J_ee_aligned,
+            model.bias,
+        )
+
+    def _posture_torque(self, state: ArmState) -> Vector:
+        """What pulls the elbow to its posture, before projection, (nq,) [N·m]."""
+        gains = self._gains
+        posture = gains.k_p_null * (self._q_posture - state.q)
+        posture = np.minimum(np.maximum(posture, -TAU_POSTURE_MAX_NM), TAU_POSTURE_MAX_NM)
+        posture -= gains.k_d_null * state.v
+        return np.asarray(posture)
+
+    def _operational_torque(self, state: ArmState, error: Vector, gains: OperationalGains) -> Vector:
+        """The operational-space law in the place of the impedance law."""
+        model = self._model
+        return operational_space(
+            state.v,
+            error,
+            self._pose.twist,
+            self._pose.acceleration,
+            self._posture_torque(state),
+            gains,
+            model.J_ee_aligned,
+            model.drift,
+            model.mass_matrix(),
             model.bias,
         )
 

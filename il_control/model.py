@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pinocchio as pin
 
+from il_control.laws.compensation import PayloadConfig
 from il_core.config import Setup
 from il_core.errors import ConfigError, nearest
 from il_core.types import Vector
@@ -23,8 +24,12 @@ class ArmModel:
         gravity: Gravity torque, (nq,) [N·m].
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, payload: PayloadConfig | None = None) -> None:
         """Build the model from the robot's URDF.
+
+        Args:
+            setup: The robot.
+            payload: What the tool carries and the URDF does not have; a point mass, its inertia included.
 
         Raises:
             ConfigError: the URDF does not parse, or lacks a joint or the tool frame.
@@ -39,13 +44,12 @@ class ArmModel:
         self.model = pin.buildReducedModel(full, locked, pin.neutral(full))
         if list(self.model.names)[1:] != list(robot.joint_names):
             raise ConfigError(str(setup.urdf_path), f"joints come in the order {list(self.model.names)[1:]}")
-        frames = [f.name for f in self.model.frames]
-        if robot.ee_frame not in frames:
-            hint = nearest(robot.ee_frame, frames)
-            raise ConfigError(str(setup.urdf_path), f"no frame '{robot.ee_frame}'; {hint}")
+        self._where = str(setup.urdf_path)
+        self._frame = self.frame_id(robot.ee_frame)
         self.model.armature = np.array(robot.armature_kg_m2)
+        if payload is not None and payload.mass_kg > 0.0:
+            self._load(payload)
         self.data = self.model.createData()
-        self._frame = self.model.getFrameId(robot.ee_frame)
         self.nq = robot.nq
         self.q = np.zeros(self.nq)
         self.T_base_ee = np.eye(4)
@@ -72,6 +76,27 @@ class ArmModel:
         self.J_ee_aligned[:] = pin.getFrameJacobian(self.model, self.data, self._frame, pin.LOCAL_WORLD_ALIGNED)
         acceleration = pin.getFrameClassicalAcceleration(self.model, self.data, self._frame, pin.LOCAL_WORLD_ALIGNED)
         self.drift = np.array(acceleration.vector)
+
+    def frame_id(self, name: str) -> int:
+        """Number of a frame of the URDF, for :meth:`frame_pose`.
+
+        Raises:
+            ConfigError: no such frame.
+        """
+        frames = [f.name for f in self.model.frames]
+        if name not in frames:
+            raise ConfigError(self._where, f"no frame '{name}'; {nearest(name, frames)}")
+        return int(self.model.getFrameId(name))
+
+    def frame_pose(self, frame_id: int) -> Vector:
+        """Pose of a frame in base at the posture of the last update, (4, 4) [m]."""
+        return np.array(pin.updateFramePlacement(self.model, self.data, frame_id).homogeneous)
+
+    def _load(self, payload: PayloadConfig) -> None:
+        """Fix the payload to the joint that carries the tool."""
+        tool = self.model.frames[self._frame]
+        body = pin.Inertia(payload.mass_kg, np.array(payload.com_ee_m), np.zeros((3, 3)))
+        self.model.appendBodyToJoint(tool.parentJoint, body, tool.placement)
 
     @property
     def gravity(self) -> Vector:

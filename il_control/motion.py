@@ -63,6 +63,14 @@ class MotionLimiter:
             reasons.add(Reason.ACCELERATION_LIMIT)
         return np.asarray(reachable)
 
+    def reachable(self, q: Vector, v: Vector) -> tuple[Vector, Vector]:
+        """Lowest and highest velocity of this cycle within all limits, each (nq,) [rad/s]; see :meth:`within`."""
+        limits = self._limits
+        down = np.minimum(self._stoppable(q - limits.q_min - self._slack), limits.v_max)
+        up = np.minimum(self._stoppable(limits.q_max - q - self._slack), limits.v_max)
+        low, high = v - self._v_step, v + self._v_step
+        return np.minimum(np.maximum(-down, low), high), np.minimum(np.maximum(up, low), high)
+
     def slowed(self, v_des: Vector, reasons: set[Reason]) -> Vector:
         """The velocity, no joint faster than its limit, (nq,) [rad/s]."""
         slow = np.minimum(np.maximum(v_des, -self._limits.v_max), self._limits.v_max)

@@ -24,6 +24,8 @@ class Reason(str, Enum):
     COLLISION_STOP = "arm too near to itself or an obstacle: pushed away"
     CONTACT_FORCE = "contact force above the limit: stopped until an operator resumes"
     NO_WRENCH = "contact force has a limit but no estimate: holding"
+    STALE_WRENCH = "wrench of the wrist sensor missing or too old: holding"
+    NOT_FOLLOWING = "arm is not where it was sent: plans forgotten, held where it is"
     STALE_STATE = "joint state too old: gravity compensation and damping instead"
     STALE_TARGET = "streamed target too old: holding"
     STALE_PLAN = "plan or teleoperation too old: holding"
@@ -61,6 +63,8 @@ DEFAULTS: Mapping[Reason, Behaviour] = {
     Reason.COLLISION_NEAR: Behaviour.CLIP,
     Reason.COLLISION_STOP: Behaviour.CLIP,
     Reason.NO_WRENCH: Behaviour.HOLD,
+    Reason.STALE_WRENCH: Behaviour.HOLD,
+    Reason.NOT_FOLLOWING: Behaviour.HOLD,
     Reason.STALE_TARGET: Behaviour.HOLD,
     Reason.STALE_PLAN: Behaviour.HOLD,
     Reason.TARGET_JUMP: Behaviour.HOLD,

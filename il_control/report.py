@@ -7,7 +7,7 @@ from collections import Counter, deque
 import numpy as np
 
 from il_control.arbiter import Source
-from il_control.cycle import CycleReport
+from il_control.cycle import ControlCycle, CycleReport
 
 WINDOW = 5000  # cycles: five seconds at 1 kHz
 
@@ -51,3 +51,14 @@ class CycleStatistics:
         if self._tracked:
             values["tracking_rms_mm"] = f"{1e3 * (self._square_m2 / self._tracked) ** 0.5:.3f}"
         return values
+
+
+def stop_values(cycle: ControlCycle) -> dict[str, str]:
+    """Why the arm is stopped for good, and the contact force where it is monitored, for diagnostics."""
+    values = {}
+    if cycle.stop_causes:
+        values["stopped_by"] = ", ".join(r.name.lower() for r in cycle.stop_causes)
+        values["stopped_why"] = "; ".join(r.value for r in cycle.stop_causes)
+    if cycle.contact_force_n is not None:
+        values["contact_force_n"] = f"{cycle.contact_force_n:.2f}"
+    return values

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
 from il_core.geometry import matrix_from_rotvec, rotvec_floats
 from il_core.types import Vector
 
+Triple = tuple[float, float, float]
 ORTHONORMAL_EVERY = 20  # turns: their rounding adds up to 1e-14 until then
 
 
@@ -27,49 +30,86 @@ def approach_speed(distance: float, rate_1_s: float, acceleration_max: float, sp
 
 
 class VectorShaper:
-    """A point that follows a wanted one with bounded speed and acceleration (Euclidean norm).
+    r"""A point that follows a wanted one with bounded speed, acceleration and jerk (Euclidean norm).
+
+    An inner point is closed in on the wanted one with bounded speed and acceleration a. What leaves is the mean of
+    its last n velocities, n\ :math:`\Delta t` = T: as far inside both bounds, with a jerk of at most 2a / T, see
+    :class:`il_control.smoothing.MovingMean`. How far the mean is behind, :math:`\sum (v_{in} - v)\,\Delta t`, is kept
+    in mind, so that it arrives exactly; for a rotation that is exact where it matters, near the end. A target that
+    says how fast it moves is led by (T - \ :math:`\Delta t`) / 2, the lag of the mean: it is followed without any.
 
     Attributes:
-        velocity: Of the point, n numbers [m/s or rad/s].
-        acceleration: Of the point, smoothed over the time constant, n numbers [m/s² or rad/s²].
+        velocity: Of the point, three numbers [m/s or rad/s].
+        acceleration: Of the point, likewise [m/s² or rad/s²]; where the mean is of one, smoothed over the time
+            constant.
 
-    Plain floats throughout: arrays of three cost a control cycle more than they save.
+    Written out for three floats: arrays and loops of three cost a control cycle more than all the rest.
     """
 
-    def __init__(self, time_constant_s: float, speed_max: float, acceleration_max: float) -> None:
-        """Set the limits; call :meth:`reset` before the first :meth:`step`."""
-        self._time_constant_s = time_constant_s
+    def __init__(self, time_constant_s: float, speed_max: float, acceleration_max: float, mean_of: int = 1) -> None:
+        """Set the limits, and of how many cycles the mean is; call :meth:`reset` before the first :meth:`step`."""
+        self._time_constant_s, self._n = time_constant_s, mean_of
         self._speed_max, self._acceleration_max = speed_max, acceleration_max
-        self.reset(3)
+        self.reset((0.0, 0.0, 0.0))
 
-    def reset(self, n: int) -> None:
-        """Come to rest; ``n`` is the number of coordinates."""
-        self.velocity = [0.0] * n
-        self.acceleration = [0.0] * n
+    def reset(self, velocity: Triple) -> None:
+        """Go on from a velocity, as if it had been the same for long."""
+        n, (x, y, z) = self._n, velocity
+        self.velocity = self._inner = velocity
+        self.acceleration: Triple = (0.0, 0.0, 0.0)
+        self._past = deque([velocity] * n, maxlen=n)
+        self._sum: Triple = (n * x, n * y, n * z)
+        cycles = 0.5 * (n - 1)
+        self._behind: Triple = (cycles * x, cycles * y, cycles * z)  # in cycles
 
-    def step(self, error: list[float], velocity_des: list[float], dt: float) -> list[float]:
+    def step(self, error: Sequence[float], velocity_des: Sequence[float], dt: float) -> Triple:
         """Displacement of this cycle.
 
         Args:
-            error: Wanted minus current point, n numbers.
-            velocity_des: Velocity of the wanted point, n numbers.
+            error: Wanted minus current point, three numbers.
+            velocity_des: Velocity of the wanted point, three numbers.
             dt: Control period [s].
 
         Returns:
-            What to add to the current point, n numbers.
+            What to add to the current point, three numbers.
         """
-        distance = math.hypot(*error)
-        scale = 0.0
+        (ex, ey, ez), (wx, wy, wz), n = error, velocity_des, self._n
+        if n > 1:
+            lead, (bx, by, bz) = 0.5 * (n - 1), self._behind
+            ex, ey, ez = ex + dt * (lead * wx - bx), ey + dt * (lead * wy - by), ez + dt * (lead * wz - bz)
+        distance = math.hypot(ex, ey, ez)
         if distance > 0.0:
             speed = approach_speed(distance, 1.0 / self._time_constant_s, self._acceleration_max, self._speed_max)
             scale = speed / distance
-        wanted = _shortened([b + scale * a for a, b in zip(error, velocity_des, strict=True)], self._speed_max)
-        change = [a - b for a, b in zip(wanted, self.velocity, strict=True)]
-        change = _shortened(change, self._acceleration_max * dt)
-        self.velocity = [a + b for a, b in zip(self.velocity, change, strict=True)]
-        smooth = zip(self.acceleration, change, strict=True)
-        self.acceleration = [a + (b - dt * a) / self._time_constant_s for a, b in smooth]
-        return [dt * a for a in self.velocity]
+            wx, wy, wz = wx + scale * ex, wy + scale * ey, wz + scale * ez
+        share = _share(math.hypot(wx, wy, wz), self._speed_max)
+        if share == 0.0:
+            wx = wy = wz = 0.0
+        vx, vy, vz = self._inner
+        cx, cy, cz = share * wx - vx, share * wy - vy, share * wz - vz
+        share = _share(math.hypot(cx, cy, cz), self._acceleration_max * dt)
+        cx, cy, cz = share * cx, share * cy, share * cz
+        self._inner = inner = (vx + cx, vy + cy, vz + cz)
+        if n > 1:
+            vx, vy, vz = self._average(inner, n, dt)
+        else:
+            vx, vy, vz = self.velocity = inner
+            (ax, ay, az), rate = self.acceleration, 1.0 / self._time_constant_s
+            self.acceleration = (ax + rate * (cx - dt * ax), ay + rate * (cy - dt * ay), az + rate * (cz - dt * az))
+        return dt * vx, dt * vy, dt * vz
+
+    def _average(self, inner: Triple, n: int, dt: float) -> Triple:
+        """Take the newest velocity of the inner point into the mean, and return that."""
+        (x, y, z), (ox, oy, oz), (sx, sy, sz) = inner, self._past[0], self._sum
+        self._past.append(inner)
+        cx, cy, cz = x - ox, y - oy, z - oz
+        sx, sy, sz = self._sum = (sx + cx, sy + cy, sz + cz)
+        vx, vy, vz = self.velocity = (sx / n, sy / n, sz / n)
+        bx, by, bz = self._behind
+        self._behind = (bx + x - vx, by + y - vy, bz + z - vz)
+        rate = 1.0 / (n * dt)
+        self.acceleration = (rate * cx, rate * cy, rate * cz)
+        return self.velocity
 
 
 class PoseShaper:
@@ -87,12 +127,15 @@ class PoseShaper:
         self._turns = 0
         self.reset(np.eye(4))
 
-    def reset(self, T: Vector) -> None:
-        """Come to rest at a pose."""
+    def reset(self, T: Vector, twist: Vector | None = None) -> None:
+        """Begin at a pose, at rest or with a twist in axes of base, linear first, (6,) [m/s, rad/s]."""
         self.T = np.array(T)
         self.twist, self.acceleration = np.zeros(6), np.zeros(6)
-        self._position.reset(3)
-        self._rotation.reset(3)
+        if twist is not None:
+            self.twist = np.array(twist)
+        x, y, z, rx, ry, rz = self.twist.tolist()
+        self._position.reset((x, y, z))
+        self._rotation.reset((rx, ry, rz))
 
     def step(self, T_des: Vector, twist_des: Vector, dt: float) -> None:
         """Move one cycle towards the wanted pose.
@@ -105,7 +148,7 @@ class PoseShaper:
         T, rates = self.T, twist_des.tolist()
         error = (T_des[:3, 3] - T[:3, 3]).tolist()
         T[:3, 3] += self._position.step(error, rates[:3], dt)
-        turn = self._rotation.step([*rotvec_floats(np.dot(T_des[:3, :3], T[:3, :3].T))], rates[3:], dt)
+        turn = self._rotation.step(rotvec_floats(np.dot(T_des[:3, :3], T[:3, :3].T)), rates[3:], dt)
         if any(turn):
             T[:3, :3] = matrix_from_rotvec(turn) @ T[:3, :3]
             self._turns += 1
@@ -116,36 +159,47 @@ class PoseShaper:
 
 
 class JointShaper:
-    """Joint positions that follow wanted ones, every joint within its own speed limit."""
+    """Joint positions that follow wanted ones, every joint within its own speed limit; see :class:`VectorShaper`.
 
-    def __init__(self, time_constant_s: float, v_max: Vector, acceleration_max: float) -> None:
-        """Set the limits: ``v_max`` (nq,) [rad/s], ``acceleration_max`` [rad/s²]."""
+    Attributes:
+        q: Positions, (nq,) [rad].
+        v: Their velocity, (nq,) [rad/s].
+    """
+
+    def __init__(self, time_constant_s: float, v_max: Vector, acceleration_max: float, mean_of: int = 1) -> None:
+        """Set the limits: ``v_max`` (nq,) [rad/s], ``acceleration_max`` [rad/s²], and the cycles of the mean."""
         self._rate_1_s, self._v_max, self._a_max = 1.0 / time_constant_s, v_max, acceleration_max
-        self.q = np.zeros(len(v_max))
-        self.v = np.zeros(len(v_max))
+        self._n = mean_of
+        self.reset(np.zeros(len(v_max)))
 
     def reset(self, q: Vector) -> None:
         """Come to rest at a posture."""
         self.q = np.array(q)
-        self.v = np.zeros(len(q))
+        self.v = self._v_inner = self._behind = self._sum = np.zeros(len(q))
+        self._past = deque([self.v] * self._n, maxlen=self._n)
 
     def step(self, q_des: Vector, v_des: Vector, dt: float) -> None:
         """Move ``q`` and ``v`` one cycle towards the wanted posture."""
-        error = q_des - self.q
+        n = self._n
+        v_des = np.minimum(np.maximum(v_des, -self._v_max), self._v_max)
+        error = q_des - self.q + dt * (0.5 * (n - 1) * v_des - self._behind)
         distance = np.abs(error)
         speed = np.minimum(self._rate_1_s * distance, np.sqrt(2.0 * self._a_max * distance))
-        v_des = np.clip(v_des, -self._v_max, self._v_max)
-        wanted = np.clip(v_des + np.sign(error) * speed, -self._v_max, self._v_max)
-        self.v = self.v + np.clip(wanted - self.v, -self._a_max * dt, self._a_max * dt)
+        wanted = np.minimum(np.maximum(v_des + np.sign(error) * speed, -self._v_max), self._v_max)
+        most = self._a_max * dt
+        self._v_inner = inner = self._v_inner + np.minimum(np.maximum(wanted - self._v_inner, -most), most)
+        self._sum = self._sum + inner - self._past[0]
+        self._past.append(inner)
+        self.v = self._sum / n
+        self._behind = self._behind + inner - self.v
         self.q = self.q + self.v * dt
 
 
-def _shortened(x: list[float], limit: float) -> list[float]:
-    """A vector of at most the length ``limit``, its direction kept; zero if it has no finite length."""
-    norm = math.hypot(*x)
-    if not norm < math.inf:  # absurd input must not leave a NaN behind that stays for good
-        return [0.0] * len(x)
-    return x if norm <= limit else [a * (limit / norm) for a in x]
+def _share(length: float, limit: float) -> float:
+    """What a vector is to be multiplied by to be no longer than the limit; zero if it has no finite length."""
+    if not length < math.inf:  # absurd input must not leave a NaN behind that stays for good
+        return 0.0
+    return 1.0 if length <= limit else limit / length
 
 
 def orthonormal(R: Vector) -> Vector:

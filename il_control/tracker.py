@@ -35,12 +35,14 @@ class Wish:
         rate_des: Velocity of that target: joints (nq,) [rad/s], or twist in axes of base, linear
             first, (6,) [m/s, rad/s].
         gripper_des: Opening in [0, 1], or None to leave the gripper alone.
+        k_p_des: Tool stiffness, axes of base, (6,) [N/m, N·m/rad], or None for the controller's own.
     """
 
     q_des: Vector | None
     T_base_ee_des: Vector | None
     rate_des: Vector
     gripper_des: float | None
+    k_p_des: Vector | None = None
 
 
 class PlanTracker:
@@ -119,7 +121,7 @@ class PlanTracker:
         target, gripper = plan.at(now_ns), plan.gripper_at(now_ns)
         if plan.q_des is not None:
             return Wish(target, None, rate, gripper)
-        return Wish(None, target, rate, gripper)
+        return Wish(None, target, rate, gripper, None if plan.k_p_des is None else plan.k_p_at(now_ns))
 
 
 def rate_at(plan: ActionChunk, t_ns: int) -> Vector:

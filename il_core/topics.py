@@ -19,7 +19,16 @@
 | GO_TO_POSE | geometry_msgs/PoseStamped in base | anybody -> controller |
 | GO_TO_POSTURE | sensor_msgs/JointState (position) | anybody -> controller |
 | REPLAY_CHUNK | trajectory_msgs/MultiDOFJointTrajectory, as POSE_CHUNK | replay -> controller |
+| WRIST_WRENCH | geometry_msgs/WrenchStamped in the sensor's frame, on the tool | force sensor -> controller |
+| POLICY_DOUBT | std_msgs/Float64: distance from the demonstrations, 1 = their edge, per plan | policy -> all |
+| POLICY_HELP | std_msgs/String, latched: why the policy asks for a person; empty = it does not | policy -> all |
 | JOY | sensor_msgs/Joy | gamepad or scripted operator -> teleop |
+| DEVICE_POSE | geometry_msgs/PoseStamped in the device's own frame | phone, VR controller -> teleop |
+| LEADER_STATES | sensor_msgs/JointState | leader arm -> teleop |
+| RECORDER_CUE | std_msgs/String: `<kind>: <words>` | recorder -> il record |
+| RECORDER_TASK_TEXT, RECORDER_OPERATOR | std_msgs/String | anybody -> recorder |
+| RECORDER_NOTE | std_msgs/String: `<key>: <text>`, empty text removes it | anybody -> recorder |
+| RECORDER_FLOW | std_msgs/String: `<key>: <value>` of il_teleop/flow.py | anybody -> recorder |
 | WORLD_STATE | sensor_msgs/JointState: all of MuJoCo's qpos, 30 Hz | sim -> sim cameras |
 | HAND_POSITION | geometry_msgs/PointStamped in base | hand-guided imports |
 | HAND_FORCE | geometry_msgs/WrenchStamped at ee | hand-guided imports |
@@ -34,6 +43,8 @@ TELEOP_POSE = "teleop/target_pose"
 TELEOP_GRIPPER = "teleop/target_gripper"
 JOINT_CHUNK = "policy/joint_chunk"
 POSE_CHUNK = "policy/pose_chunk"
+POLICY_DOUBT = "policy/doubt"
+POLICY_HELP = "policy/help"
 EE_POSE = "control/ee_pose"
 TARGET_POSE = "control/target_pose"
 TARGET_GRIPPER = "control/target_gripper"
@@ -44,7 +55,15 @@ GUIDING_MODE = "controller/guiding_mode"
 GO_TO_POSE = "controller/go_to_pose"
 GO_TO_POSTURE = "controller/go_to_posture"
 REPLAY_CHUNK = "replay/pose_chunk"
+WRIST_WRENCH = "wrist/wrench"
 JOY = "joy"
+DEVICE_POSE = "teleop/device_pose"
+LEADER_STATES = "leader/joint_states"
+RECORDER_CUE = "recorder/cue"
+RECORDER_TASK_TEXT = "recorder/task_text"
+RECORDER_OPERATOR = "recorder/operator"
+RECORDER_NOTE = "recorder/note"
+RECORDER_FLOW = "recorder/flow"
 WORLD_STATE = "sim/world_state"
 HAND_POSITION = "hand_guiding/position"
 HAND_FORCE = "hand_guiding/force"
@@ -63,10 +82,18 @@ RECORDER_KEEP = "recorder/keep"
 RECORDER_DISCARD = "recorder/discard"
 RECORDER_SUCCESS = "recorder/success"
 RECORDER_FAILURE = "recorder/failure"
+RECORDER_REDO = "recorder/redo"  # throw this take away and start again; idle: record the last kept one anew
+RECORDER_KEEP_ANYWAY = "recorder/keep_anyway"  # keep a take that the reject rule refuses
+RECORDER_NEXT = "recorder/next"  # start, stop or keep, whichever comes next: for a single pedal
 POLICY_ENABLE = "policy/enable"  # std_srvs/SetBool
 OPERATOR_PREPARE = "operator/prepare"  # the scripted operator takes the arm where a missed grasp leaves it
 OPERATOR_PERFORM = "operator/perform"  # the scripted operator shows the task once
 OPERATOR_DONE = "operator/done"  # std_msgs/Bool topic, latched: what the operator was asked to do is over
+
+
+def recorder_quality(mark: int) -> str:
+    """Service that marks the quality of the take, 1 (poor) to 5 (perfect)."""
+    return f"recorder/quality_{mark}"
 
 
 def claim(source: str) -> str:
@@ -92,3 +119,8 @@ def depth(camera: str) -> str:
 def camera_info(camera: str) -> str:
     """Topic of the CameraInfo of both images."""
     return f"camera/{camera}/color/camera_info"
+
+
+def depth_to_color(camera: str) -> str:
+    """Topic of the pose of a camera's depth sensor in its colour sensor's optical frame (TransformStamped, 1 Hz)."""
+    return f"camera/{camera}/depth_to_color"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -183,6 +184,8 @@ class ActionChunk:
         q_des: Joint targets, (H, nq) [rad], or None.
         T_base_ee_des: Tool poses in base, (H, 4, 4) [m], or None.
         gripper_des: Openings, (H,) in [0, 1], or None to leave the gripper alone.
+        k_p_des: Tool stiffness along and about the axes of base, (H, 6) [N/m, N·m/rad], with poses only; None
+            for the controller's own.
     """
 
     start_ns: int
@@ -191,6 +194,7 @@ class ActionChunk:
     q_des: NDArray[np.float64] | None = None
     T_base_ee_des: NDArray[np.float64] | None = None
     gripper_des: NDArray[np.float64] | None = None
+    k_p_des: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Freeze the arrays and check that the rows agree."""
@@ -210,6 +214,13 @@ class ActionChunk:
             if g.shape != (self.horizon,):
                 raise ShapeError("ActionChunk.gripper_des", expected=f"({self.horizon},)", got=g.shape)
             object.__setattr__(self, "gripper_des", np.clip(g, 0.0, 1.0))
+        if self.k_p_des is not None:
+            k_p = frozen("ActionChunk.k_p_des", self.k_p_des, ndim=2)
+            if k_p.shape != (self.horizon, 6):
+                raise ShapeError("ActionChunk.k_p_des", expected=f"({self.horizon}, 6)", got=k_p.shape)
+            if self.T_base_ee_des is None or float(k_p.min()) < 0.0:
+                raise ValueError("ActionChunk.k_p_des must not be negative, and goes with T_base_ee_des, not q_des")
+            object.__setattr__(self, "k_p_des", k_p)
 
     @property
     def rows(self) -> NDArray[np.float64]:
@@ -250,11 +261,15 @@ class ActionChunk:
 
     def gripper_at(self, t_ns: int) -> float | None:
         """Opening wanted at one instant, linear between rows; None if the chunk has none."""
-        if self.gripper_des is None:
-            return None
+        return None if self.gripper_des is None else float(self._between(self.gripper_des, t_ns))
+
+    def k_p_at(self, t_ns: int) -> NDArray[np.float64] | None:
+        """Tool stiffness wanted at one instant, (6,), linear between rows; None if the chunk has none."""
+        return None if self.k_p_des is None else np.asarray(self._between(self.k_p_des, t_ns))
+
+    def _between(self, rows: NDArray[np.float64], t_ns: int) -> Any:  # noqa: ANN401 - a row, or a number
         k, alpha = self._locate(t_ns)
-        g = self.gripper_des
-        return float(g[k] if alpha == 0.0 else (1.0 - alpha) * g[k] + alpha * g[k + 1])
+        return rows[k] if alpha == 0.0 else (1.0 - alpha) * rows[k] + alpha * rows[k + 1]
 
     def _locate(self, t_ns: int) -> tuple[int, float]:
         """Row before ``t_ns`` and unitless fraction of the way to the next."""
@@ -315,6 +330,7 @@ class Observation:
         arm: Joint state, or None where the recording has none (hand-guided imports).
         images: Newest camera frames by name.
         age_ns: Age of the sample used, per stream [ns], never negative.
+        wrench: Force and torque on the tool in base, (6,) [N, N·m], or None where nothing measures it.
     """
 
     tick_ns: int
@@ -322,6 +338,7 @@ class Observation:
     arm: ArmState | None
     images: Mapping[str, CameraFrame]
     age_ns: Mapping[str, int]
+    wrench: Vector | None = None
 
 
 class Outcome(str, Enum):
@@ -348,6 +365,8 @@ class Episode:
         gripper_des: Gripper actions, (N,) in [0, 1].
         outcome: The operator's judgement.
         rate_hz: Tick rate [Hz].
+        notes: Free text by key.
+        intervention: Whether a person corrected a running policy at each tick, (N,); None where nobody noted it.
     """
 
     name: str
@@ -357,6 +376,7 @@ class Episode:
     outcome: Outcome
     rate_hz: int
     notes: Mapping[str, str] = field(default_factory=dict)
+    intervention: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Freeze and check that there is one action per observation."""
@@ -367,6 +387,12 @@ class Episode:
             raise ShapeError(f"Episode {self.name} actions", expected=f"{n} rows", got=T.shape)
         object.__setattr__(self, "T_base_ee_des", T)
         object.__setattr__(self, "gripper_des", g)
+        if self.intervention is not None:
+            mark = np.array(self.intervention, dtype=np.bool_)
+            if mark.shape != (n,):
+                raise ShapeError(f"Episode {self.name} intervention", expected=f"({n},)", got=mark.shape)
+            mark.setflags(write=False)
+            object.__setattr__(self, "intervention", mark)
 
 
 def _check_opening(name: str, value: float) -> None:

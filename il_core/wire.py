@@ -15,9 +15,12 @@ import numpy as np
 from il_core.errors import DeviceError, JointSetError, ShapeError
 from il_core.geometry import Array, matrix_from_quat_xyzw, pose
 from il_core.spec import RobotSpec
-from il_core.types import ActionChunk, ArmCommand, ArmState, CameraFrame, EePose, Intrinsics, Vector
+from il_core.types import ActionChunk, ArmCommand, ArmState, CameraFrame, EePose, Vector
+from il_core.wire_images import depth_m_from, intrinsics_from, rgb_from
 
+__all__ = ["depth_m_from", "intrinsics_from", "rgb_from"]  # part of this module, though written next door
 EE_JOINT, GRIPPER_JOINT = "ee", "gripper"  # joints of a pose chunk: the tool, and x [0..1] = opening
+STIFFNESS_JOINTS = ("stiffness_linear", "stiffness_angular")  # x, y, z = N/m and N·m/rad, both or none
 
 Message = Any  # message-shaped: live or decoded
 
@@ -193,9 +196,10 @@ def joint_chunk_from(msg: Message, joints: JointMap) -> ActionChunk:
 
 
 def pose_chunk_from(msg: Message) -> ActionChunk:
-    """trajectory_msgs/MultiDOFJointTrajectory of joints ``ee`` (and ``gripper``) -> ActionChunk."""
+    """trajectory_msgs/MultiDOFJointTrajectory of joints ``ee`` (``gripper``, stiffnesses) -> ActionChunk."""
     names = list(msg.joint_names)
-    missing, extra = sorted({EE_JOINT} - set(names)), sorted(set(names) - {EE_JOINT, GRIPPER_JOINT})
+    needed = {EE_JOINT, *(STIFFNESS_JOINTS if set(STIFFNESS_JOINTS) & set(names) else ())}
+    missing, extra = sorted(needed - set(names)), sorted(set(names) - needed - {GRIPPER_JOINT})
     if missing or extra:
         raise JointSetError("pose chunk", missing=missing, extra=extra)
     ee = names.index(EE_JOINT)
@@ -208,7 +212,12 @@ def pose_chunk_from(msg: Message) -> ActionChunk:
     if GRIPPER_JOINT in names:
         g = names.index(GRIPPER_JOINT)
         opening = np.array([p.transforms[g].translation.x for p in msg.points])
-    return ActionChunk(*_chunk_times(msg), T_base_ee_des=T, gripper_des=opening)
+    k_p = None
+    if STIFFNESS_JOINTS[0] in names:
+        columns = [names.index(joint) for joint in STIFFNESS_JOINTS]
+        xyz = [[p.transforms[i].translation for i in columns] for p in msg.points]
+        k_p = np.array([[x for t in row for x in (t.x, t.y, t.z)] for row in xyz])
+    return ActionChunk(*_chunk_times(msg), T_base_ee_des=T, gripper_des=opening, k_p_des=k_p)
 
 
 def _transform(msg: Message) -> Array:
@@ -232,36 +241,6 @@ def _chunk_times(msg: Message) -> tuple[int, int, int]:
         raise ValueError("chunk points must be on a uniform time grid; resample the trajectory")
     obs_ns = stamp_ns(msg.header.stamp)
     return obs_ns + int(offsets[0]), int(steps[0]), obs_ns
-
-
-def intrinsics_from(msg: Message) -> Intrinsics:
-    """sensor_msgs/CameraInfo -> Intrinsics."""
-    k = msg.k
-    return Intrinsics(int(msg.width), int(msg.height), float(k[0]), float(k[4]), float(k[2]), float(k[5]))
-
-
-def rgb_from(msg: Message) -> np.ndarray:
-    """sensor_msgs/Image rgb8 or bgr8 -> (H, W, 3) uint8 RGB.
-
-    Raises:
-        DeviceError: another encoding.
-    """
-    if msg.encoding not in ("rgb8", "bgr8"):
-        raise DeviceError(f"colour image has encoding '{msg.encoding}', expected rgb8 or bgr8")
-    rows = np.frombuffer(msg.data, dtype=np.uint8).reshape(msg.height, msg.step)
-    image = rows[:, : 3 * msg.width].reshape(msg.height, msg.width, 3)
-    return np.ascontiguousarray(image[..., ::-1]) if msg.encoding == "bgr8" else image
-
-
-def depth_m_from(msg: Message) -> np.ndarray:
-    """sensor_msgs/Image 16UC1 [mm] or 32FC1 [m] -> (H, W) float32 [m], 0 = no measurement."""
-    if msg.encoding == "16UC1":
-        rows = np.frombuffer(msg.data, dtype=np.uint16).reshape(msg.height, msg.step // 2)
-        return rows[:, : msg.width].astype(np.float32) * np.float32(1e-3)
-    if msg.encoding == "32FC1":
-        rows_m = np.frombuffer(msg.data, dtype=np.float32).reshape(msg.height, msg.step // 4)
-        return np.nan_to_num(rows_m[:, : msg.width], nan=0.0, posinf=0.0, neginf=0.0)
-    raise DeviceError(f"depth image has encoding '{msg.encoding}', expected 16UC1 or 32FC1")
 
 
 def camera_frame_from(camera: str, color: Message, depth: Message, info: Message) -> CameraFrame:

@@ -104,7 +104,7 @@ def describe(
         robot=robot_yaml(name, path.name, arm, tool, limits, home, notes, interface),
         urdf=made.text,
         srdf=srdf(name, pairs),
-        control=control_yaml(name, body.nq, gains),
+        control=control_yaml(name, body.nq, gains, interface),
         warnings=(*limits.warnings, *arm.notes, *notes),
     )
 

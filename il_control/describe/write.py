@@ -64,11 +64,38 @@ def _gripper(arm: Arm) -> list[str]:
     ]
 
 
-def control_yaml(name: str, nq: int, g: Gains) -> str:
-    """config/control/<name>.yaml: conservative gains."""
+SPEED_M_S, SPEED_RAD_S = 0.25, 1.0
+RATES = {
+    Interface.EFFORT: "1000",
+    Interface.POSITION: "100  # of the answers; write the arm's own rate, 50 to 1000: more states are passed over",
+    Interface.VELOCITY: "100  # of the answers; write the arm's own rate, 50 to 1000: more states are passed over",
+}
+SAFETY = f"""safety:
+  # Every key, and what it does: docs/safety.md. Joint limits are those of config/robot/.
+  # Left out on purpose: contact_force_max_n [N] has no default. A mode with people near the arm refuses to start
+  # until somebody writes it here, from a risk assessment, or null: not monitored.
+  # Speed limit of the tool: half more than the targets may have. Only what runs away gets there.
+  tool_speed_max_m_s: {1.5 * SPEED_M_S}
+  tool_speed_max_rad_s: {1.5 * SPEED_RAD_S}
+  # The box the tool point may use, in base: measure your cell, then take the # away.
+  # workspace_min_m: [-0.5, -0.5, 0.0]
+  # workspace_max_m: [0.5, 0.5, 0.8]
+  # The shapes are coarse: links that always come near to each other would be slowed down. Look at the distances
+  # first, or add their pair to the SRDF; then switch it on, and write down what stands around the arm.
+  check_collisions: false
+  # obstacles:
+  #   - name: table
+  #     kind: half_space
+  #     p_base_m: [0.0, 0.0, 0.0]
+  #     except_links: []  # those that always are near it, or are to touch it
+"""
+
+
+def control_yaml(name: str, nq: int, g: Gains, interface: Interface = Interface.EFFORT) -> str:
+    """config/control/<name>.yaml: conservative gains, and the settings of the gate."""
     rule = f"then lowered until max |eig(M^-1 D)| * 1 ms <= {DECAY_MAX} in every posture, with half of the armature"
     values = {
-        "rate_hz": "1000",
+        "rate_hz": RATES[interface],
         "stiffness_n_m": _list(np.full(3, g.k_m)),
         "stiffness_nm_rad": _list(np.full(3, g.k_rad)),
         "damping_ratio": "1.0",
@@ -78,8 +105,8 @@ def control_yaml(name: str, nq: int, g: Gains) -> str:
         "null_damping_nms_rad": _number(g.null_d),
         "joint_stiffness_nm_rad": _list(g.joint_k),
         "joint_damping_nms_rad": _list(g.joint_d),
-        "speed_max_m_s": "0.25  # reduced speed of ISO 10218: what a person can still dodge",
-        "speed_max_rad_s": "1.0",
+        "speed_max_m_s": f"{SPEED_M_S}  # reduced speed of ISO 10218: what a person can still dodge",
+        "speed_max_rad_s": str(SPEED_RAD_S),
         "acceleration_max_m_s2": "2.5",
         "acceleration_max_rad_s2": "10.0",
         "target_time_constant_s": "0.04  # two periods of the 50 Hz teleoperation: its steps do not show",
@@ -101,7 +128,7 @@ def control_yaml(name: str, nq: int, g: Gains) -> str:
         if key in reasons:
             lines.append(f"# {reasons[key]}")
         lines.append(f"{key}: {value}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + SAFETY
 
 
 def srdf(name: str, pairs: list[Pair]) -> str:

@@ -1,4 +1,4 @@
-"""controller_node: joint states in, checked torques out, once per state."""
+"""controller_node: joint states in, checked setpoints out, once per state."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
 
 from il_control.cycle import CycleReport, make_cycle
 from il_control.model import ArmModel
-from il_control.report import CycleStatistics
+from il_control.pace import Pace
+from il_control.report import CycleStatistics, stop_values
 from il_control.ros.seat import Seat
 from il_control.ros.telemetry import Telemetry
 from il_control.ros.warm_up import warm_up
 from il_core import topics, wire
 from il_core.clock import SteadyClock
 from il_core.config import load_setup
-from il_core.errors import ConfigError, IlError
+from il_core.errors import IlError
 from il_core.ros import qos
 from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Diagnostics, Level
@@ -54,11 +55,10 @@ class ControllerNode(Node):
         super().__init__("controller")
         params = declare(self, ControllerParams)
         setup = load_setup(params.task, params.robot or None)
-        if setup.robot.interface is not Interface.EFFORT:
-            takes = f"takes {setup.robot.interface.value}; the controller drives torque-controlled arms only so far"
-            raise ConfigError(f"robot '{setup.robot.name}'", takes)
         self._joints = wire.JointMap(setup.robot)
         self._cycle = make_cycle(setup)
+        # Torques answer every state; positions and velocities are as fast as their answers are many.
+        self._pace = None if setup.robot.interface is Interface.EFFORT else Pace(self._cycle.config.dt)
         self._clock_ns, self._steady_ns = RosClock(self).now_ns, SteadyClock().now_ns
         self._statistics = CycleStatistics()
         self._last: tuple[ArmState, CycleReport] | None = None
@@ -95,6 +95,8 @@ class ControllerNode(Node):
         """One control cycle."""
         began_ns = time.perf_counter_ns()
         state = wire.arm_state_from(msg, self._joints)
+        if self._pace is not None and not self._pace.is_due(state.stamp_ns):
+            return
         if self._is_leaving:
             self._leave(state)
             return
@@ -130,11 +132,12 @@ class ControllerNode(Node):
             return
         report = self._last[1]
         values |= {"source": report.source.value, "plan": report.mode.value}
+        values |= stop_values(self._cycle)
         reasons = "; ".join(sorted(r.value for r in report.reasons))
         self._diagnostics.publish(Level.WARN if reasons else Level.OK, reasons or report.source.value, values)
 
     def on_shutdown_safe(self) -> None:
-        """Bring the arm to rest by gravity compensation and damping, and leave it held by that alone."""
+        """Bring the arm to rest, and leave it to gravity compensation or to its own servo."""
         self._is_leaving = True
         end_ns = self._steady_ns() + LEAVING_NS
         spin(self, lambda: self._steady_ns() > end_ns)
@@ -142,7 +145,7 @@ class ControllerNode(Node):
             self._leave(self._last[0])  # the last word, even if the arm no longer talks
 
     def _leave(self, state: ArmState) -> None:
-        """Answer a state without any spring."""
+        """Answer a state without following anything."""
         self._telemetry.command(self._cycle.rest(state))
         if self._last is not None:
             self._last = (state, self._last[1])

@@ -19,6 +19,7 @@ from il_core import topics, wire
 from il_core.errors import ConfigError, nearest
 from il_core.ros import convert, qos
 from il_core.ros.diagnostics import Diagnostics, Level
+from il_core.types import Vector
 
 CLAIMS = {
     "teleop": Source.TELEOP,
@@ -57,6 +58,7 @@ class Seat:
         subscribe(PoseStamped, topics.GO_TO_POSE, self._on_go_to_pose, qos.COMMAND)
         subscribe(JointState, topics.GO_TO_POSTURE, self._on_go_to_posture, qos.COMMAND)
         subscribe(WrenchStamped, topics.WANTED_STIFFNESS, self._on_stiffness, qos.COMMAND)
+        subscribe(WrenchStamped, topics.WRIST_WRENCH, self._on_wrench, qos.LATEST)
         subscribe(String, topics.GUIDING_MODE, self._on_guiding_mode, qos.COMMAND)
         subscribe(MultiDOFJointTrajectory, topics.REPLAY_CHUNK, self._on_replay, qos.COMMAND)
 
@@ -125,6 +127,12 @@ class Seat:
     def _on_go_to_posture(self, msg: JointState) -> None:
         self._cycle.go_to_posture(wire.posture_from(msg, self._joints))
 
+    def _on_wrench(self, msg: WrenchStamped) -> bool:
+        wrist, frame = self._cycle.config.wrist, msg.header.frame_id
+        if wrist is not None and frame not in ("", wrist.frame):
+            raise ConfigError("wrist wrench", f"is in frame '{frame}', setting 'wrist.frame' says '{wrist.frame}'")
+        return self._cycle.offer_wrench(wire.stamp_ns(msg.header.stamp), _wrench(msg))
+
     def _on_replay(self, msg: MultiDOFJointTrajectory) -> bool:
         return self._cycle.offer_chunk(wire.pose_chunk_from(msg), Source.REPLAY)
 
@@ -137,8 +145,13 @@ class Seat:
         self._cycle.set_guiding(GuidingMode(words[0]), direction)
 
     def _on_stiffness(self, msg: WrenchStamped) -> None:
-        f, t = msg.wrench.force, msg.wrench.torque
-        self._cycle.set_stiffness(np.array([f.x, f.y, f.z, t.x, t.y, t.z]))
+        self._cycle.set_stiffness(_wrench(msg))
+
+
+def _wrench(msg: WrenchStamped) -> Vector:
+    """Six numbers in the message's frame, force first, (6,)."""
+    f, t = msg.wrench.force, msg.wrench.torque
+    return np.array([f.x, f.y, f.z, t.x, t.y, t.z])
 
 
 def _refusal(ask: Callable[[], str]) -> str:

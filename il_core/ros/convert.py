@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -17,7 +18,7 @@ from trajectory_msgs.msg import (
 
 from il_core.geometry import Array, quat_xyzw_from_matrix
 from il_core.types import ActionChunk, ArmState, CameraFrame, Intrinsics, Setpoint
-from il_core.wire import EE_JOINT, GRIPPER_JOINT, JointMap
+from il_core.wire import EE_JOINT, GRIPPER_JOINT, STIFFNESS_JOINTS, JointMap
 
 BASE_FRAME = "base"
 
@@ -98,7 +99,7 @@ def joint_chunk_msg(chunk: ActionChunk, joints: JointMap) -> JointTrajectory:
 
 
 def pose_chunk_msg(chunk: ActionChunk) -> MultiDOFJointTrajectory:
-    """Pose chunk -> MultiDOFJointTrajectory of the joints ``ee`` and, if it has one, ``gripper``."""
+    """Pose chunk -> MultiDOFJointTrajectory of ``ee`` and, where it has them, ``gripper`` and the stiffnesses."""
     assert chunk.T_base_ee_des is not None
     msg = MultiDOFJointTrajectory(joint_names=[EE_JOINT])
     msg.header.stamp, msg.header.frame_id = time_msg(chunk.obs_ns), BASE_FRAME
@@ -111,7 +112,18 @@ def pose_chunk_msg(chunk: ActionChunk) -> MultiDOFJointTrajectory:
             opening = Transform()
             opening.translation.x = float(chunk.gripper_des[k])
             point.transforms = [point.transforms[0], opening]
+        if chunk.k_p_des is not None:
+            point.transforms = [*point.transforms, *map(_stiffness, (chunk.k_p_des[k, :3], chunk.k_p_des[k, 3:]))]
         msg.points.append(point)
+    if chunk.k_p_des is not None:
+        msg.joint_names = [*msg.joint_names, *STIFFNESS_JOINTS]
+    return msg
+
+
+def _stiffness(k_p: Array) -> Transform:
+    """Three stiffnesses in the place of a translation."""
+    msg = Transform()
+    msg.translation.x, msg.translation.y, msg.translation.z = map(float, k_p)
     return msg
 
 
@@ -128,11 +140,13 @@ def _transform(T: Array) -> Transform:
     return msg
 
 
-def camera_info_msg(stamp_ns: int, frame_id: str, i: Intrinsics) -> CameraInfo:
-    """Intrinsics -> CameraInfo without distortion."""
+def camera_info_msg(
+    stamp_ns: int, frame_id: str, i: Intrinsics, distortion: Sequence[float] = (0.0,) * 5
+) -> CameraInfo:
+    """Intrinsics and k1, k2, p1, p2, k3 of the lens -> CameraInfo."""
     msg = CameraInfo(width=i.width, height=i.height, distortion_model="plumb_bob")
     msg.header.stamp, msg.header.frame_id = time_msg(stamp_ns), frame_id
-    msg.d = [0.0] * 5
+    msg.d = list(distortion)
     msg.k = [i.fx, 0.0, i.cx, 0.0, i.fy, i.cy, 0.0, 0.0, 1.0]
     msg.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     msg.p = [i.fx, 0.0, i.cx, 0.0, 0.0, i.fy, i.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -142,10 +156,10 @@ def camera_info_msg(stamp_ns: int, frame_id: str, i: Intrinsics) -> CameraInfo:
 class CameraMessages:
     """Image messages of one camera, their buffers reused: filling costs microseconds, not 70 ms."""
 
-    def __init__(self, frame_id: str, intrinsics: Intrinsics) -> None:
+    def __init__(self, frame_id: str, intrinsics: Intrinsics, distortion: Sequence[float] = (0.0,) * 5) -> None:
         """Allocate the buffers of a colour and a depth image."""
         i = intrinsics
-        self._info = camera_info_msg(0, frame_id, i)
+        self._info = camera_info_msg(0, frame_id, i, distortion)
         self._color = Image(height=i.height, width=i.width, encoding="rgb8", step=3 * i.width)
         self._depth = Image(height=i.height, width=i.width, encoding="16UC1", step=2 * i.width)
         for msg in (self._color, self._depth):
@@ -156,9 +170,14 @@ class CameraMessages:
 
     def fill(self, frame: CameraFrame) -> tuple[Image, Image, CameraInfo]:
         """Colour (rgb8), depth (16UC1, mm, 0 = invalid) and CameraInfo; valid until the next call."""
-        self._rgb[:] = frame.rgb
         np.rint(frame.depth_m * np.float32(1000.0), out=(mm := np.empty(frame.depth_m.shape, np.float32)))
-        self._mm[:] = np.where(mm < 65535.0, mm, 0.0)  # beyond 65.5 m does not fit: invalid
+        depth_mm = np.where(mm < 65535.0, mm, 0.0)  # beyond 65.5 m does not fit: invalid
+        return self.fill_mm(frame.stamp_ns, frame.rgb, depth_mm)
+
+    def fill_mm(self, stamp_ns: int, rgb: np.ndarray, depth_mm: np.ndarray) -> tuple[Image, Image, CameraInfo]:
+        """The same from depth that is in millimetres already: each image is copied once, by numpy."""
+        self._rgb[:] = rgb
+        self._mm[:] = depth_mm
         for msg in (self._color, self._depth, self._info):
-            msg.header.stamp = time_msg(frame.stamp_ns)
+            msg.header.stamp = time_msg(stamp_ns)
         return self._color, self._depth, self._info

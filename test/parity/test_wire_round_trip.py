@@ -116,6 +116,21 @@ def test_chunk(send, joints, rng, kind, has_gripper):
     assert opening is None or np.allclose(again.gripper_des, opening, atol=1e-12)
 
 
+@pytest.mark.parametrize("has_gripper", [False, True])
+def test_stiffness_of_a_pose_chunk(send, rng, has_gripper):
+    T, k_p = np.stack([random_pose(rng) for _ in range(4)]), rng.uniform(0.0, 3000.0, (4, 6))
+    opening = rng.uniform(size=4) if has_gripper else None
+    chunk = ActionChunk(1_500, 100, 1_000, T_base_ee_des=T, gripper_des=opening, k_p_des=k_p)
+    msg = convert.pose_chunk_msg(chunk)
+    again = wire.pose_chunk_from(send(msg))
+    np.testing.assert_array_equal(again.k_p_des, k_p)
+    np.testing.assert_allclose(again.rows, T, atol=1e-12)
+    assert (again.gripper_des is None) is not has_gripper
+    msg.joint_names = [name.replace("stiffness_angular", "stiffness_angle") for name in msg.joint_names]
+    with pytest.raises(JointSetError, match="stiffness_ang"):
+        wire.pose_chunk_from(send(msg))
+
+
 def test_camera_frame_bit_for_bit(send, tiny_setup, rng):
     intrinsics = tiny_setup.robot.cameras[0].intrinsics
     rgb = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -136,7 +151,7 @@ def test_bgr_becomes_rgb_and_other_encodings_are_refused(send, tiny_setup, rng):
     color.encoding = "bgr8"
     assert np.array_equal(wire.camera_frame_from("eye", *map(send, (color, depth, info))).rgb, rgb)
     color.encoding = "yuv422"
-    with pytest.raises(DeviceError, match="encoding 'yuv422', expected rgb8 or bgr8"):
+    with pytest.raises(DeviceError, match="encoding 'yuv422', expected rgb8, bgr8"):
         wire.rgb_from(send(color))
 
 

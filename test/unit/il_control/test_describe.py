@@ -249,3 +249,20 @@ def test_every_value_of_the_yaml_has_its_reason_above_it(tmp_path):
         at = next(i for i, line in enumerate(lines) if line.startswith(key))
         assert lines[at - 1].startswith("# ")
     assert yaml.safe_load("\n".join(lines))["name"] == "six"
+
+
+def test_the_gains_come_with_a_safety_section_that_says_what_it_leaves_open(tmp_path):
+    described = made(tmp_path, arms.urdf(arms.chain(6)), interface=Interface.POSITION)
+    file = tmp_path / "made.yaml"
+    file.write_text(described.control)
+    config = load_yaml(file, ControlConfig)
+    assert config.safety.tool_speed_max_m_s == pytest.approx(1.5 * config.speed_max_m_s)
+    assert not config.safety.is_contact_force_stated  # nobody's risk assessment is in a URDF
+    assert config.rate_hz == 100
+    # What is offered behind a # can be taken as it is.
+    head, section = described.control.split("safety:\n")
+    offered = re.sub(r"^  # (?=  |- |[a-z_]+_m: \[|obstacles:)", "  ", section, flags=re.MULTILINE)
+    file.write_text(head + "safety:\n" + offered.replace("check_collisions: false", "check_collisions: true"))
+    safety = load_yaml(file, ControlConfig).safety
+    assert safety.obstacles[0].name == "table"
+    assert safety.workspace_max_m == (0.5, 0.5, 0.8)

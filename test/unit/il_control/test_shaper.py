@@ -10,11 +10,15 @@ DT = 0.001
 SPEED, ACCELERATION = 0.5, 5.0
 
 
-@pytest.fixture
-def shaper():
-    s = PoseShaper(VectorShaper(0.04, SPEED, ACCELERATION), VectorShaper(0.04, 1.5, 15.0))
+def made(mean_of):
+    s = PoseShaper(VectorShaper(0.04, SPEED, ACCELERATION, mean_of), VectorShaper(0.04, 1.5, 15.0, mean_of))
     s.reset(np.eye(4))
     return s
+
+
+@pytest.fixture(params=[1, 20])
+def shaper(request):
+    return made(request.param)
 
 
 def test_speed_and_acceleration_stay_bounded_whatever_is_asked(shaper, rng):
@@ -93,3 +97,60 @@ def test_orthonormal_mends_rounding():
     mended = orthonormal(R)
     assert np.abs(mended.T @ mended - np.eye(3)).max() < 1e-3 * np.abs(R.T @ R - np.eye(3)).max()
     assert np.linalg.norm(rotvec_from_matrix(mended @ R.T)) < 1e-5
+
+
+def jerks(rows):
+    """Largest third difference of a path, (n, k), per second cubed."""
+    return np.linalg.norm(np.diff(rows, 3, axis=0), axis=1).max() / DT**3
+
+
+def test_the_jerk_is_bounded_whatever_is_asked(rng):
+    """2 a / T, for the way and for the turning; without the mean it is not."""
+    found = {}
+    for mean_of in (1, 20):
+        shaper, p, omega = made(mean_of), [], []
+        for k in range(4000):
+            if k % 77 == 0:
+                T_des = pose(rng.uniform(-0.3, 0.3, 3), matrix_from_rotvec(rng.uniform(-3, 3, 3)))
+                twist_des = rng.uniform(-1, 1, 6)
+            shaper.step(T_des, twist_des, DT)
+            p.append(shaper.T[:3, 3].copy())
+            omega.append(shaper.twist[3:])
+        found[mean_of] = jerks(np.array(p)), np.linalg.norm(np.diff(omega, 2, axis=0), axis=1).max() / DT**2
+    assert found[20][0] <= 2.0 * ACCELERATION / (20 * DT) + 1e-3
+    assert found[20][1] <= 2.0 * 15.0 / (20 * DT) + 1e-3
+    assert found[1][0] > 5.0 * found[20][0]
+
+
+@pytest.mark.parametrize("angle", [0.1, 1.5, 3.1])
+def test_a_large_turn_arrives_exactly_and_stays(angle):
+    shaper = made(20)
+    T_des = pose([0.1, 0.0, 0.0], matrix_from_rotvec(np.array([0.6, -0.8, 0.0]) * angle))
+    for _ in range(5000):
+        shaper.step(T_des, np.zeros(6), DT)
+    np.testing.assert_allclose(shaper.T, T_des, atol=1e-9)
+    assert np.abs(shaper.twist).max() < 1e-9
+
+
+def test_it_goes_on_with_the_twist_it_is_given():
+    shaper, twist = made(20), np.array([0.2, 0.1, 0.0, 0.3, 0.0, 0.0])
+    shaper.reset(np.eye(4), twist)
+    for k in range(1, 200):
+        shaper.step(pose(twist[:3] * DT * k, matrix_from_rotvec(twist[3:] * DT * k)), twist, DT)
+        np.testing.assert_allclose(shaper.twist, twist, atol=0.01)
+    np.testing.assert_allclose(shaper.T[:3, 3], twist[:3] * DT * 199, atol=3e-4)
+
+
+def test_joints_are_free_of_jerks_too_and_arrive(rng):
+    v_max, rows = np.array([0.5, 1.0, 2.0]), []
+    shaper = JointShaper(0.04, v_max, 15.0, 20)
+    for k in range(4000):
+        if k % 150 == 0:
+            q_des, v_des = rng.uniform(-1, 1, 3), rng.uniform(-1, 1, 3)
+        if k > 2500:
+            q_des, v_des = np.array([0.1, -0.2, 0.3]), np.zeros(3)
+        shaper.step(q_des, v_des, DT)
+        rows.append(shaper.q)
+        assert (np.abs(shaper.v) <= v_max + 1e-9).all()
+    assert np.abs(np.diff(rows, 3, axis=0)).max() / DT**3 <= 2.0 * 15.0 / (20 * DT) + 1e-3
+    np.testing.assert_allclose(rows[-1], [0.1, -0.2, 0.3], atol=1e-6)
