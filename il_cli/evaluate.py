@@ -11,21 +11,71 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from il_core.errors import ConfigError
+
 UNSEEN_SEED = 100_000  # demonstrations use small seeds: these scenes were never shown
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of the policy.")],
+    checkpoints: Annotated[list[Path], typer.Argument(help="Folders of policies; several are compared.")],
     task: Annotated[str, typer.Option(help="Task, by name or YAML file.")] = "pick_place",
-    episodes: Annotated[int, typer.Option(min=1, help="Attempts.")] = 20,
+    episodes: Annotated[int, typer.Option(min=1, help="Attempts of each policy.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of the first scene.")] = UNSEEN_SEED,
     limit_s: Annotated[float, typer.Option(min=1.0, help="Longest attempt [s].")] = 20.0,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="In simulated time without ROS: the machine's load plays no part.")
+    ] = False,
+    demonstrations: Annotated[
+        Path | None, typer.Option(help="Dataset to compare paths and visited places with (in process).")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("outputs/eval"),
 ) -> None:
-    """Let a policy try unseen scenes in the simulator, over ROS, and count.
+    """Let policies try unseen scenes in the simulator, and count; several are compared blind, at the same scenes.
+
+    One policy alone drives over ROS, as it would drive a real arm, unless --in-process is given.
 
     Example: il eval outputs/demo/checkpoint --episodes 50
+
+    Example: il eval outputs/bc outputs/diffusion --in-process --demonstrations outputs/demo/dataset
     """
+    if in_process or len(checkpoints) > 1:
+        _in_process(checkpoints, task, range(seed, seed + episodes), limit_s, demonstrations, out)
+        return
+    if demonstrations is not None:
+        raise ConfigError("--demonstrations", "needs --in-process: only there attempts are compared with a dataset")
+    _over_ros(checkpoints[0], task, range(seed, seed + episodes), limit_s, out)
+
+
+def _in_process(
+    checkpoints: list[Path], task: str, seeds: range, limit_s: float, demonstrations: Path | None, out: Path
+) -> None:
+    """Compare policies in one process, and write report.json and report.html."""
+    from il_cli.compare import compare, demonstrated, to_json
+    from il_cli.demo import machine
+    from il_cli.demo.display import PhaseDisplay
+    from il_cli.evaluate_page import page
+    from il_core.config import load_setup
+
+    console, setup = Console(), load_setup(task)
+    shown = [] if demonstrations is None else demonstrated(demonstrations)
+    with (
+        PhaseDisplay(console, []) as display,
+        display.phase("attempts, blind", len(seeds) * len(checkpoints)) as advance,
+    ):
+        candidates = compare(setup, checkpoints, seeds, limit_s, lambda a: advance(1, f"seed {a.seed}"))
+    about = {"task": setup.task.name, "scenes": len(seeds), "machine": machine(), "how": "in process, simulated time"}
+    report = to_json(candidates, shown, setup.task.rate_hz, about)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "report.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    (out / "report.html").write_text(page(report, candidates, shown))
+    _show(console, report["policies"], out / "report.html")
+    for pair in report["pairs"]:
+        split = f"only {pair['first']}: {pair['only_first']}, only {pair['second']}: {pair['only_second']}"
+        console.print(f"{split}; p = {pair['p']:.3g}", highlight=False)
+
+
+def _over_ros(checkpoint: Path, task: str, seeds: range, limit_s: float, out: Path) -> None:
+    """Let one policy drive the graph that would drive a real arm."""
     from il_cli.demo.display import PhaseDisplay
     from il_cli.process import Supervisor
     from il_cli.rollouts import Rollout, roll_out, summary
@@ -38,26 +88,26 @@ def evaluate(
     with PhaseDisplay(console, []) as display, Supervisor(served, out / "log") as supervisor, Session() as session:
         with display.phase("start the graph"):
             supervisor.wait_ready(60.0)
-        with display.phase("roll out", episodes) as advance:
+        with display.phase("roll out", len(seeds)) as advance:
 
             def on_result(result: Rollout) -> None:
                 advance(1, f"seed {result.seed}: {'success' if result.success else 'failure'}")
 
-            seeds = range(seed, seed + episodes)
             results = roll_out(session, seeds, limit_s, supervisor.check, on_result)
     figures = summary(results)
     rows = [{"seed": r.seed, "success": r.success, "seconds": round(r.seconds, 2)} for r in results]
     out.mkdir(parents=True, exist_ok=True)
     (out / "eval.json").write_text(json.dumps({**figures, "rollouts": rows}, indent=2) + "\n")
-    _show(console, figures, out)
+    _show(console, [{"name": checkpoint.name, **figures}], out / "eval.json")
 
 
-def _show(console: Console, figures: dict[str, Any], out: Path) -> None:
+def _show(console: Console, policies: list[dict[str, Any]], details: Path) -> None:
     """The result as a table."""
-    lo, hi = figures["wilson95"]
     table = Table(title="evaluation")
-    for column in ("successes", "episodes", "95 % interval", "details"):
+    for column in ("policy", "successes", "attempts", "95 % interval"):
         table.add_column(column)
-    interval = f"{lo:.0%} to {hi:.0%}"
-    table.add_row(str(figures["successes"]), str(figures["episodes"]), interval, str(out / "eval.json"))
+    for figures in policies:
+        lo, hi = figures["wilson95"]
+        table.add_row(figures["name"], str(figures["successes"]), str(figures["episodes"]), f"{lo:.0%} to {hi:.0%}")
     console.print(table)
+    console.print(f"details: {details}", highlight=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import comb, sqrt
 
 import numpy as np
 
@@ -38,3 +38,22 @@ def percentiles(values: Sequence[float], *q: float) -> list[float]:
     if len(values) == 0:
         raise ValueError("no values to take a percentile of: nothing was measured")
     return [float(p) for p in np.percentile(np.asarray(values, dtype=np.float64), q)]
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
+    r"""Two-sided p-value of equal success, from attempts at the same scenes; only scenes that differ count.
+
+    .. math:: p = \min\left(1, 2 \sum_{i=0}^{\min(b, c)} \binom{b + c}{i} 2^{-(b + c)}\right)
+
+    with :math:`b` scenes only the first mastered and :math:`c` only the second. Q. McNemar, "Note on the sampling
+    error of the difference between correlated proportions or percentages", Psychometrika 1947, in its exact form.
+
+    Raises:
+        ValueError: not one outcome of each per scene.
+    """
+    if len(first) != len(second) or not first:
+        raise ValueError(f"needs one outcome of each per scene, got {len(first)} and {len(second)}")
+    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
+    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
+    n = only_first + only_second
+    return min(1.0, 2.0 * sum(comb(n, i) for i in range(min(only_first, only_second) + 1)) / 2.0**n)

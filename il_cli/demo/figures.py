@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from il_cli.demo.report import Measured
 
+Path3 = NDArray[Any]
+"""Positions, (N, 3) [m]."""
 DEMO, GOOD, BAD, HELD_OUT = "#9db4c0", "#2a9d8f", "#d1495b", "#222222"
 
 
@@ -56,20 +58,27 @@ def picture(m: Measured) -> bytes:
         axes.imshow(image)
         axes.set_title(caption, fontsize=9)
         axes.axis("off")
-    axes_3d = figure.add_subplot(grid[:, 2], projection="3d")
-    _paths(axes_3d, m)
+    shown = m.record.get("episodes", 0)
+    title = f"{shown} demonstrations (grey), {len(m.rollout_paths)} rollouts"
+    _paths(figure.add_subplot(grid[:, 2], projection="3d"), m.demo_paths, m.rollout_paths, title)
     _drawing(figure.add_subplot(grid[:, 3]), m)
     return _bytes(figure)
 
 
-def _paths(axes: Any, m: Measured) -> None:  # noqa: ANN401 - matplotlib's 3-D axes are untyped
-    """Tool paths of demonstrations and rollouts."""
-    for path in m.demo_paths:
+def tool_paths(shown: list[Path3], tried: list[tuple[Path3, bool]], title: str) -> bytes:
+    """Tool paths of demonstrations and of attempts with their success, in space."""
+    figure = plt.figure(figsize=(6, 5))
+    _paths(figure.add_subplot(projection="3d"), shown, tried, title)
+    return _bytes(figure)
+
+
+def _paths(axes: Any, shown: list[Path3], tried: list[tuple[Path3, bool]], title: str) -> None:  # noqa: ANN401
+    """Into axes of matplotlib, whose 3-D kind is untyped."""
+    for path in shown:
         axes.plot(*path.T, color=DEMO, linewidth=0.6)
-    for path, success in m.rollout_paths:
+    for path, success in tried:
         axes.plot(*path.T, color=GOOD if success else BAD, linewidth=1.0)
-    shown = m.record.get("episodes", 0)
-    axes.set_title(f"{shown} demonstrations (grey), {len(m.rollout_paths)} rollouts", fontsize=9)
+    axes.set_title(title, fontsize=9)
     axes.set_xlabel("x [m]")
     axes.set_ylabel("y [m]")
     axes.tick_params(labelsize=7)

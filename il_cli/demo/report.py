@@ -81,7 +81,7 @@ def write(measured: Measured, out: Path) -> tuple[Path, Path]:
     return json_path, html_path
 
 
-_STYLE = """
+STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem } td, th { padding: .2rem .9rem; text-align: left;
 border-bottom: 1px solid #ddd } td.n { text-align: right; font-variant-numeric: tabular-nums }
@@ -96,15 +96,15 @@ def _page(m: Measured, picture: bytes) -> str:
         "<h1>il_robot demo</h1>",
         f"<p>{html.escape(m.machine)}</p>",
         _headline(m),
-        _image(picture, "what the cameras saw, where the tool went"),
+        image(picture, "what the cameras saw, where the tool went"),
         "<h2>Camera pictures</h2>",
         _tiles(m),
         "<h2>Paths in space</h2>",
         figures.paths_3d(m),
         "<h2>Hand-guided symbol</h2>",
-        _image(figures.drawing(m), "five demonstrations learned, the sixth held out, and what the arm drew"),
+        image(figures.drawing(m), "five demonstrations learned, the sixth held out, and what the arm drew"),
         "<h2>Training</h2>",
-        _image(figures.loss(m), "training and validation loss"),
+        image(figures.loss(m), "training and validation loss"),
         "<h2>Timing and control</h2>",
         _table("phase", "seconds", [(p["name"], f"{p['seconds']:.1f}") for p in m.phases]),
         _table("control", "", list(_flat(m.control))),
@@ -113,7 +113,7 @@ def _page(m: Measured, picture: bytes) -> str:
         _topics(m.record.get("topics", {})),
     ]
     body = "\n".join(sections)
-    head = f"<meta charset='utf-8'><title>il_robot demo</title><style>{_STYLE}</style>"
+    head = f"<meta charset='utf-8'><title>il_robot demo</title><style>{STYLE}</style>"
     return f"<!doctype html><html><head>{head}</head><body>{body}</body></html>\n"
 
 
@@ -127,14 +127,15 @@ def _headline(m: Measured) -> str:
     )
 
 
-def _image(png: bytes, caption: str) -> str:
+def image(png: bytes, caption: str) -> str:
+    """A picture with a caption, as part of a page."""
     data = base64.b64encode(png).decode()
     text = html.escape(caption)
     return f"<figure><img alt='{text}' src='data:image/png;base64,{data}'><figcaption>{text}</figcaption></figure>"
 
 
 def _tiles(m: Measured) -> str:
-    tiles = "".join(_image(figures.png(image), caption) for caption, image in m.pictures.items())
+    tiles = "".join(image(figures.png(pixels), caption) for caption, pixels in m.pictures.items())
     return f"<div class='tiles'>{tiles}</div>"
 
 

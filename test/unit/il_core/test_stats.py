@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from il_core.stats import percentiles, wilson95
+from il_core.stats import mcnemar, percentiles, wilson95
 
 
 @pytest.mark.parametrize("k, n", [(0, 20), (18, 20), (20, 20), (7, 300)])
@@ -39,3 +39,17 @@ def test_percentiles_of_nothing_are_refused():
 
 def test_percentiles_are_those_of_the_sorted_values():
     assert percentiles([3.0, 1.0, 2.0], 0, 50, 100) == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("b, c", [(0, 0), (3, 3), (0, 6), (1, 9), (12, 4)])
+def test_paired_p_value_agrees_with_the_exact_binomial_test(b, c):
+    first = [True] * b + [False] * c + [True] * 5 + [False] * 5
+    second = [False] * b + [True] * c + [True] * 5 + [False] * 5
+    theirs = binomtest(b, b + c).pvalue if b + c else 1.0
+    assert mcnemar(first, second) == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("first, second", [([], []), ([True], [True, False])])
+def test_outcomes_that_are_not_paired_are_refused(first, second):
+    with pytest.raises(ValueError, match="one outcome of each per scene"):
+        mcnemar(first, second)
