@@ -44,7 +44,9 @@ setup(
     ],
     install_requires=["numpy", "PyYAML"],
     extras_require={
-        "record": ["mcap", "mcap-ros2-support", "pyarrow", "opencv-python-headless"],
+        "record": ["mcap", "mcap-ros2-support", "pyarrow", "opencv-python-headless", "av"],
+        "import": ["h5py"],
+        "rerun": ["rerun-sdk"],
         "cli": ["typer", "rich", "matplotlib", "plotly", "psutil"],
         "control": ["pin", "ruckig", "scipy"],
         "sim": ["mujoco"],

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -15,12 +16,15 @@ from typing import Annotated
 
 import typer
 
-from il_core.graph import TRANSPORT, node_environment, ros_environment
+from il_core.graph import PROFILE_KEY, node_environment, ros_environment, transport_profile
+from il_core.shared_memory import FOLDER, cramped_peers, dead_segments
 
 PROBE_TIMEOUT_S = 60.0  # a cold import of torch takes tens of seconds on a slow disk
 DISK_GB = 5.0  # a demo with its recordings and checkpoints fits in
 MEMORY_GB = 4.0  # training of the demo's policy and the running graph
 CORES = 2
+SHARED_MB = 400.0  # 16 MB for each process of the largest graph, twice
+LEFT_MB = 200.0  # memory that killed processes left locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +127,35 @@ def _middleware() -> Finding:
     ok, rmw = _probe(code, environment)
     if not ok:
         return Finding("middleware", False, rmw, "run `make setup`, or unset RMW_IMPLEMENTATION", required=True)
-    transport = environment["FASTDDS_BUILTIN_TRANSPORTS"]
+    file = Path(environment[PROFILE_KEY])
     domain = environment.get("ROS_DOMAIN_ID", "0")
     reach = environment["ROS_AUTOMATIC_DISCOVERY_RANGE"]
-    found = f"{rmw}, domain {domain}, discovery {reach}, transport {transport}"
-    is_ours = rmw != "rmw_fastrtps_cpp" or transport == TRANSPORT
-    remedy = "unset FASTDDS_BUILTIN_TRANSPORTS, or set the same in every process: mixed settings do not connect"
-    return Finding("middleware", is_ours, found, remedy)
+    found = f"{rmw}, domain {domain}, discovery {reach}, transport {file}"
+    is_ours = file.is_file() and file.read_text() == transport_profile().read_text()
+    remedy = f"unset {PROFILE_KEY}: another transport loses images (docs/decisions/0008-transport.md)"
+    if rmw != "rmw_fastrtps_cpp":
+        remedy = "unset RMW_IMPLEMENTATION: only Fast DDS was measured; give another one room for images of 1 MB"
+    return Finding("middleware", is_ours and rmw == "rmw_fastrtps_cpp", found, remedy)
+
+
+def _shared_memory() -> Finding:
+    free_mb = shutil.disk_usage(FOLDER).free / 1e6 if FOLDER.is_dir() else 0.0
+    left_mb = sum(p.stat().st_blocks for p in dead_segments(time.time())) * 512 / 1e6
+    found = f"{free_mb:.0f} MB free in {FOLDER}, {left_mb:.0f} MB left by killed processes"
+    remedy = f"images need {SHARED_MB:.0f} MB there; in a container start it with --shm-size=1g"
+    if left_mb > LEFT_MB:
+        remedy = "start any graph with `il`: it gives them back"
+    return Finding("shared memory", free_mb > SHARED_MB and left_mb <= LEFT_MB, found, remedy)
+
+
+def _peers() -> Finding:
+    peers = cramped_peers()
+    found = "; ".join(f"pid {p.pid} ({p.command})" for p in peers) or "none"
+    remedy = (
+        f"images they publish get lost: start them with {PROFILE_KEY}={transport_profile()} "
+        "in their environment; processes that publish no images may stay as they are"
+    )
+    return Finding("ROS processes without our transport", not peers, found, remedy)
 
 
 def _realtime() -> Finding:
@@ -198,6 +224,8 @@ EXAMINATIONS: tuple[Callable[[], Finding], ...] = (
     _python,
     _ros,
     _middleware,
+    _shared_memory,
+    _peers,
     _realtime,
     _graphics,
     _cameras,

@@ -17,6 +17,7 @@ from types import TracebackType
 
 from il_core.errors import GraphError
 from il_core.graph import Graph, NodeSpec, node_environment
+from il_core.shared_memory import remove_dead_segments
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Supervisor:
             GraphError: a node could not be started; those already started are stopped again.
         """
         self.log_dir.mkdir(parents=True, exist_ok=True)
+        remove_dead_segments(time.time())  # of runs that were killed: each holds 16 MB of RAM
         try:
             for node in self._graph.nodes:
                 self._start(node)

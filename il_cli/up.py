@@ -35,6 +35,7 @@ def up(
     device: Annotated[str, typer.Option(help="What you move: keyboard or joy.")] = DEFAULT.device,
     recordings: Annotated[str, typer.Option(help="Folder for recordings.")] = DEFAULT.recordings,
     checkpoint: Annotated[str, typer.Option(help="Folder of the policy to serve.")] = DEFAULT.checkpoint,
+    cameras: Annotated[str, typer.Option(help="Without sim: camera_node, or a driver of config/camera.")] = "",
     timeout_s: Timeout = 60.0,
 ) -> None:
     """Start a graph of nodes and keep it running until Ctrl-C.
@@ -53,6 +54,7 @@ def up(
         device=device,
         recordings=recordings,
         checkpoint=checkpoint,
+        cameras=cameras,
     )
     keep_running(describe(graph, options), timeout_s)
 

@@ -122,6 +122,10 @@ class ControlCycle:
         """What hand guiding leaves to the person; see :meth:`il_control.laws.hand_guiding.HandGuiding.enter`."""
         self._drive.set_guiding(mode, direction)
 
+    def grip(self, opening: float) -> None:
+        """Opening of the gripper that a person who guides the arm by hand asks for, in [0, 1]."""
+        self._gripper = min(1.0, max(0.0, opening))
+
     def set_stiffness(self, k_p: Vector, zeta: float | None = None) -> None:
         """Ask for another tool stiffness; see :meth:`il_control.impedance.Impedance.set_stiffness`."""
         self._drive.set_stiffness(k_p, zeta)

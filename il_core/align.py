@@ -8,7 +8,7 @@ zero-filled, or used beyond its age limit.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar, cast
 
 from il_core.errors import ConfigError, StaleStreamError, nearest
@@ -71,6 +71,12 @@ class Buffer(Generic[S]):
         i = bisect_right(self._stamps, tick_ns)
         return (self._stamps[i - 1], self._samples[self._stamps[i - 1]]) if i else None
 
+    def remove(self, stamp_ns: int) -> None:
+        """Forget the sample of a stamp, if there is one."""
+        i = bisect_left(self._stamps, stamp_ns)
+        if stamp_ns in self._samples:
+            self._drop(i, i + 1)
+
     def _drop(self, start: int, stop: int) -> None:
         for stamp_ns in self._stamps[start:stop]:
             del self._samples[stamp_ns]
@@ -119,6 +125,10 @@ class Alignment(Generic[S]):
             chosen[stream] = entry
         return chosen
 
+    def drop(self, stream: str, stamp_ns: int) -> None:
+        """Forget one sample of a stream."""
+        self._buffers[stream].remove(stamp_ns)
+
     def clear(self) -> None:
         """Forget all samples, as after a reset of the world."""
         for stream, buffer in self._buffers.items():
@@ -146,6 +156,15 @@ class Aligner:
         """Take a joint state."""
         self._alignment.push(ARM, state.stamp_ns, state)
 
+    def push_arm_later(self, stamp_ns: int, decode: Callable[[], ArmState | None]) -> None:
+        """Take a joint state that is decoded only if a tick uses it; at 1 kHz most are not.
+
+        Args:
+            stamp_ns: Its stamp [ns].
+            decode: Gives the state, or None if the message turns out unusable; the one before counts then.
+        """
+        self._alignment.push(ARM, stamp_ns, decode)
+
     def push_ee_pose(self, sample: EePose) -> None:
         """Take a measured tool pose."""
         self._alignment.push(EE_POSE, sample.stamp_ns, sample)
@@ -166,7 +185,16 @@ class Aligner:
         Raises:
             StaleStreamError: a stream has nothing fresh enough; names stream and age.
         """
-        return assemble(tick_ns, self._alignment.choose(tick_ns))
+        while True:
+            chosen = self._alignment.choose(tick_ns)
+            stamp_ns, state = chosen.get(ARM, (0, None))
+            if callable(state):
+                state = state()
+                if state is None:
+                    self._alignment.drop(ARM, stamp_ns)
+                    continue
+                chosen[ARM] = (stamp_ns, state)
+            return assemble(tick_ns, chosen)
 
     def clear(self) -> None:
         """Forget all samples, as after a reset of the world."""

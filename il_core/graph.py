@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import yaml
 
 from il_core import topics
-from il_core.config import from_mapping, load_setup
+from il_core.camera_topics import known_drivers, load_camera_topics
+from il_core.config import config_dir, from_mapping, load_setup
 from il_core.errors import ConfigError, nearest
 
 Parameter = str | int | float | bool
 
-TRANSPORT = "LARGE_DATA?max_msg_size=2MB&sockets_size=2MB&non_blocking=true&tcp_negotiation_timeout=50"
-"""Fast DDS transports: the default loses images on loopback, and mixed settings do not find each other."""
+TRANSPORT_FILE = "dds/fastdds.xml"
+"""Fast DDS profile of every process, below config/: the default loses images (docs/decisions/0008)."""
+PROFILE_KEY = "FASTDDS_DEFAULT_PROFILES_FILE"
+_OLD_PROFILE_KEY = "FASTRTPS_DEFAULT_PROFILES_FILE"  # what Fast DDS 2 reads; Fast DDS 3 complains about it
+_OLD_DISTROS = ("humble", "iron", "jazzy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class NodeSpec:
         parameters: ROS parameters that differ from the node's defaults.
         topics: Topics that carry messages once the node works.
         services: Services it offers once it works.
+        remaps: Topics of ours -> those of somebody else's driver.
     """
 
     name: str
@@ -34,6 +40,7 @@ class NodeSpec:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     topics: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
+    remaps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def executable(self) -> str:
@@ -42,8 +49,10 @@ class NodeSpec:
 
     @property
     def ros_arguments(self) -> list[str]:
-        """Command-line arguments that give the node its name and parameters."""
+        """Command-line arguments that give the node its name, remapping rules and parameters."""
         arguments = ["--ros-args", "-r", f"__node:={self.name}"]
+        for ours, theirs in self.remaps.items():
+            arguments += ["-r", f"{ours}:={theirs}"]
         for key, value in self.parameters.items():
             arguments += ["-p", f"{key}:={_yaml(value)}"]
         return arguments
@@ -101,6 +110,8 @@ class GraphOptions:
         device: What the person moves: keyboard or joy.
         recordings: Folder that recordings go to.
         checkpoint: Folder of the policy to serve.
+        cameras: Where pictures come from without ``sim``: empty for a node of yours on our topics,
+            ``camera_node`` for ours with RealSense devices, else a driver of config/camera/topics_<name>.yaml.
     """
 
     task: str = "pick_place"
@@ -112,6 +123,7 @@ class GraphOptions:
     device: str = "joy"
     recordings: str = "outputs/recordings"
     checkpoint: str = ""
+    cameras: str = ""
 
 
 def options_from_text(values: Mapping[str, str]) -> GraphOptions:
@@ -135,6 +147,8 @@ _JOBS: dict[str, tuple[str, ...]] = {
     "policy": ("controller", "policy"),
     "all": ("controller", "recorder", "teleop", "policy"),
 }
+_READ_PICTURES = ("recorder", "policy")
+CAMERA_NODE = "camera_node"
 GRAPHS = tuple(_JOBS)
 """Names :func:`graph` knows."""
 
@@ -147,13 +161,14 @@ def graph(name: str, options: GraphOptions | None = None) -> Graph:
         options: What differs from the defaults.
 
     Raises:
-        ConfigError: unknown graph, task or robot, or a policy graph without a checkpoint.
+        ConfigError: unknown graph, task, robot or camera driver, or a policy graph without a checkpoint.
     """
     options = options or GraphOptions()
     if name not in _JOBS:
         raise ConfigError("graph", f"unknown graph '{name}'; {nearest(name, list(GRAPHS))}")
     if "policy" in _JOBS[name] and not options.checkpoint:
         raise ConfigError(f"graph '{name}'", "needs a checkpoint; train one with `il train`, name its folder")
+    _check_cameras(options)
     cameras = load_setup(options.task, options.robot or None).task.cameras
     names = list(_JOBS[name])
     if options.operator:
@@ -161,7 +176,17 @@ def graph(name: str, options: GraphOptions | None = None) -> Graph:
     if options.sim:
         watchers = ["sim_camera"] * bool(cameras) + ["sim_viewer"] * options.view
         names = ["sim", *watchers, *names]
+    elif options.cameras == CAMERA_NODE and cameras:
+        names = ["camera", *names]
     return Graph(name, tuple(_node(n, options, cameras) for n in names))
+
+
+def _check_cameras(options: GraphOptions) -> None:
+    drivers = [CAMERA_NODE, *known_drivers()]
+    if options.cameras and options.sim:
+        raise ConfigError("graph options", f"cameras '{options.cameras}' and simulated ones exclude each other")
+    if options.cameras and options.cameras not in drivers:
+        raise ConfigError("graph options", f"unknown cameras '{options.cameras}'; {nearest(options.cameras, drivers)}")
 
 
 def _node(name: str, options: GraphOptions, cameras: tuple[str, ...]) -> NodeSpec:
@@ -179,6 +204,7 @@ def _node(name: str, options: GraphOptions, cameras: tuple[str, ...]) -> NodeSpe
         ),
         "sim_viewer": ("il_sim.ros.sim_viewer_node", {}, (), ("sim_viewer/get_parameters",)),
         "sim_camera": ("il_sim.ros.sim_camera_node", {}, images, ()),
+        "camera": ("il_teleop.ros.camera_node", {}, images, ()),
         "controller": (
             "il_control.ros.controller_node",
             {},
@@ -201,7 +227,24 @@ def _node(name: str, options: GraphOptions, cameras: tuple[str, ...]) -> NodeSpe
         "operator": ("il_sim.ros.operator_node", {}, (), (topics.OPERATOR_PERFORM,)),
     }
     module, parameters, alive, services = own[name]
-    return NodeSpec(name, module, {**common, **parameters}, alive, services)
+    is_foreign = name in _READ_PICTURES and options.cameras not in ("", CAMERA_NODE)
+    remaps = load_camera_topics(options.cameras).remaps(cameras) if is_foreign else {}
+    return NodeSpec(name, module, {**common, **parameters}, alive, services, remaps)
+
+
+def transport_profile() -> Path:
+    """File that says how processes talk to each other.
+
+    Raises:
+        ConfigError: the folder of the configuration files is missing.
+    """
+    return config_dir() / TRANSPORT_FILE
+
+
+def transport_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Variables that make Fast DDS read the profile; ``base`` is only asked which ROS it is."""
+    keys = [PROFILE_KEY, *([_OLD_PROFILE_KEY] if base.get("ROS_DISTRO") in _OLD_DISTROS else [])]
+    return dict.fromkeys(keys, str(transport_profile()))
 
 
 def ros_environment(base: Mapping[str, str]) -> dict[str, str]:
@@ -211,15 +254,19 @@ def ros_environment(base: Mapping[str, str]) -> dict[str, str]:
         A copy of ``base`` with transport and discovery set.
     """
     ours = {
-        "FASTDDS_BUILTIN_TRANSPORTS": TRANSPORT,
+        **transport_environment(base),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",  # a controller should not meet a neighbour's arm
     }
     return {**ours, **base}
 
 
 def node_environment(base: Mapping[str, str]) -> dict[str, str]:
-    """Environment of a node process: the graph's, one thread for numerics, headless GL, prompt logs."""
+    """Environment of a node process: the graph's, one thread for numerics, headless GL, prompt logs, kept memory."""
     ours = {
+        # Buffers of images are else taken from the kernel and given back for every message: page by page, that is a
+        # quarter of the recorder's time (64 -> 50 % of a core at two cameras of 640x480; docs/decisions/0008).
+        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+        "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
         "OMP_NUM_THREADS": "1",  # worker threads of one node would preempt the control cycle of another
         "MUJOCO_GL": "egl",
         "PYTHONUNBUFFERED": "1",

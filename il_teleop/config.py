@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from il_core.errors import ConfigError, nearest
-
-DEVICES = ("joy", "keyboard")
+from il_core.errors import ConfigError
+from il_teleop.device import find
+from il_teleop.flow import FlowConfig
+from il_teleop.health import RejectRule, WarnRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class RecorderConfig:
         start_timeout_s: Longest wait for a silent topic at start [s].
         silent_s: A required topic without a message for so long is silent [s].
         queue_mb: Most data waiting for the disk [MB].
+        rules: File in config/teleop/ with the warnings, the reject rule, and how takes follow each other.
     """
 
     task: str = "pick_place"
@@ -34,11 +36,27 @@ class RecorderConfig:
     start_timeout_s: float = 5.0
     silent_s: float = 2.0
     queue_mb: float = 256.0
+    rules: str = "recorder"
 
     def __post_init__(self) -> None:
         """Reject limits that could never be met."""
         if min(self.state_rate_hz, self.start_timeout_s, self.silent_s, self.queue_mb) <= 0:
             raise ConfigError("recorder", "rates, times and queue_mb must be positive")
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderRules:
+    """What config/teleop/recorder.yaml says.
+
+    Attributes:
+        warn: When the operator is warned.
+        reject: Which takes are useless.
+        flow: How one take leads to the next.
+    """
+
+    warn: WarnRule
+    reject: RejectRule
+    flow: FlowConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +66,17 @@ class TeleopConfig:
     Attributes:
         task: Name in config/task/, or path.
         robot: Name in config/robot/ or path; empty means the task's own.
-        device: What the person moves: ``joy`` or ``keyboard``.
-        layout: File in config/teleop/ that says what the gamepad's buttons mean.
+        device: What the person moves: a file in il_teleop/devices/.
+        layout: Its file in config/teleop/, or a path; empty means the file named like the device.
+        pedal: Input device of a foot pedal, such as /dev/input/by-id/...-event-kbd; empty without one.
     """
 
     task: str = "pick_place"
     robot: str = ""
     device: str = "joy"
-    layout: str = "joy"
+    layout: str = ""
+    pedal: str = ""
 
     def __post_init__(self) -> None:
         """Reject unknown devices."""
-        if self.device not in DEVICES:
-            raise ConfigError("teleop", f"unknown device '{self.device}'; {nearest(self.device, list(DEVICES))}")
+        find(self.device)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from il_core.errors import IlError, RecordingError
 from il_core.ports import Clock
 from il_core.store.recording import RecordingHeader, RecordingWriter
-from il_teleop.recorder import Effect, Event, State, Status, TopicStats, step
+from il_teleop.health import RejectRule, rejection
+from il_teleop.recorder import Effect, Event, State, Status, resolve, step
 from il_teleop.take import Take
+from il_teleop.topic_stats import TopicStats
 
 
 class RefusedError(IlError):
@@ -31,6 +35,7 @@ class RecordingSession:
         stats: Mapping[str, TopicStats],
         queue_bytes: int,
         clock: Clock,
+        rule: RejectRule | None = None,
     ) -> None:
         """Start idle.
 
@@ -40,10 +45,13 @@ class RecordingSession:
             stats: Account per topic.
             queue_bytes: Most bytes waiting for the disk.
             clock: The robot's clock.
+            rule: Which takes are rejected; None rejects none.
         """
         self.status = Status()
         self.stats = stats
-        self._root, self._header, self._queue_bytes, self._clock = root, header, queue_bytes, clock
+        self.header = header
+        self.last_kept: Path | None = None
+        self._root, self._queue_bytes, self._clock, self._rule = root, queue_bytes, clock, rule
         self._take: Take | None = None
         self._is_receiving = False
         self._jobs: list[tuple[Future[Any], Callable[[Future[Any]], None]]] = []
@@ -57,6 +65,20 @@ class RecordingSession:
     def path(self) -> Path | None:
         """Folder of the take in progress."""
         return self._take.writer.path if self._take else None
+
+    def describe(self, *, operator: str | None = None, instruction: str | None = None) -> None:
+        """Say who shows what, for the take in progress and all that follow; None leaves it as it is."""
+        header = self.header
+        self.header = replace(
+            header,
+            operator=header.operator if operator is None else operator,
+            instruction=header.instruction if instruction is None else instruction,
+        )
+
+    def note(self, key: str, text: str) -> None:
+        """Keep a text with the take in progress and all that follow; an empty one ends that."""
+        notes = {k: v for k, v in self.header.notes.items() if k != key}
+        self.header = replace(self.header, notes={**notes, key: text} if text else notes)
 
     def receive(self, topic: str, data: bytes, now_ns: int) -> None:
         """Note a message, and take it while recording; never blocks."""
@@ -76,6 +98,7 @@ class RecordingSession:
             Completed with a sentence for the operator, or with the error that prevented it.
         """
         answer: Future[str] = Future()
+        event = resolve(self.status.state, event)
         result = step(self.status, event)
         if result.refusal:
             answer.set_exception(RefusedError(result.refusal))
@@ -88,7 +111,15 @@ class RecordingSession:
             answer.set_exception(error)
         if not result.effects:
             answer.set_result(f"{event.value}: recorder is {self.status.state.value}")
+        elif Effect.CLOSE in result.effects and self.status.state is State.REVIEW:
+            self._judge()
         return answer
+
+    def _judge(self) -> None:
+        """Apply the reject rule to the take that has just ended."""
+        reason = rejection(self.stats.values(), self._rule) if self._rule is not None else ""
+        if reason:
+            self.status = step(self.status, Event.REJECT, reason).status
 
     def fail(self, reason: str) -> None:
         """Go to fault; what was being recorded is removed, earlier recordings are untouched."""
@@ -134,37 +165,53 @@ class RecordingSession:
             elif effect is Effect.CLOSE:
                 self._is_receiving = False
                 if effect is effects[-1]:
-                    self._after(self._current().flush(), answer, lambda _: self._stopped())
+                    take = self._current()
+                    self._after(take, take.flush(), answer, lambda _: self._stopped())
             elif effect is Effect.COMMIT:
-                job = self._current().commit(self.status.outcome, {})
-                self._after(job, answer, self._kept)
+                self._after(self._current(), self._commit(), answer, self._kept)
             elif effect is Effect.REMOVE:
                 self._is_receiving = False
-                take, self._take = self._take, None
-                if take is not None:
-                    self._after(take.remove(), answer, lambda _: self._removed())
+                doomed, self._take = self._take, None
+                if doomed is not None:  # what comes after it answers, if something does
+                    removal: Future[str] = answer if effect is effects[-1] else Future()
+                    self._after(doomed, doomed.remove(), removal, lambda _: self._removed())
+
+    def _commit(self) -> Future[Path]:
+        """Finish the take with all that is known of it."""
+        status, take, header = self.status, self._current(), self.header
+        notes = {"sync": json.dumps({name: s.synchronisation() for name, s in self.stats.items()})}
+        if status.quality is not None:
+            notes["quality"] = str(status.quality)
+        if status.rejection:
+            notes["kept_in_spite_of" if status.is_kept_anyway else "rejected"] = status.rejection
+        old = self.last_kept if status.is_replacement else None
+        if old is not None:
+            notes["replaces"] = old.name
+        said = {"operator": header.operator, "instruction": header.instruction, "notes": {**header.notes, **notes}}
+        return take.commit(status.final_outcome, said, replaces=old)
 
     def _current(self) -> Take:
         if self._take is None:
             raise RecordingError(self._root, "no take in progress")
         return self._take
 
-    def _after(self, job: Future[Any], answer: Future[str], sentence: Callable[[Any], str]) -> None:
-        """When a job of the writer thread is done, answer; if it failed, go to fault."""
+    def _after(self, take: Take, job: Future[Any], answer: Future[str], sentence: Callable[[Any], str]) -> None:
+        """When a job of a take's writer thread is done, answer; if it failed, go to fault."""
 
         def finish(done: Future[Any]) -> None:
             error = done.exception()
             if error is None:
                 answer.set_result(sentence(done.result()))
                 return
-            self._take = None
+            if take is self._take:
+                self._take = None
             self.fail(str(error))
             answer.set_exception(error)
 
         self._jobs.append((job, finish))
 
     def _open(self) -> str:
-        writer = RecordingWriter(self._root, self._header, self._clock)
+        writer = RecordingWriter(self._root, self.header, self._clock)
         try:
             self._take = Take(writer, self.stats, self._queue_bytes)
         except IlError:
@@ -176,12 +223,15 @@ class RecordingSession:
     def _stopped(self) -> str:
         received = sum(s.received for s in self.stats.values())
         lost = sum(s.lost_total for s in self.stats.values())
+        if self.status.rejection:
+            return f"stopped: {self.status.rejection}; rejected: redo it, or keep it without a label, or keep anyway"
         return f"stopped: {received} messages, {lost} lost; keep or discard"
 
     def _kept(self, path: Path) -> str:
-        outcome = self.status.outcome.value
-        self._take = None
-        self.status = step(self.status, Event.DONE).status
+        status, self._take, self.last_kept = self.status, None, path
+        is_rejected = bool(status.rejection) and not status.is_kept_anyway
+        outcome = "rejected" if is_rejected else status.final_outcome.value
+        self.status = step(status, Event.DONE).status
         return f"kept as {outcome}: {path}"
 
     def _removed(self) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from il_core.errors import RecordingError
 from il_core.store.recording import RecordingWriter
 from il_core.types import Outcome
 from il_core.wire import header_stamp_ns_from_cdr
-from il_teleop.recorder import TopicStats
+from il_teleop.topic_stats import TopicStats
 
 IDLE_S = 0.005  # the writer looks for work 200 times a second: cheaper than waking it per message
 
@@ -74,29 +79,41 @@ class Take:
         self._queue.append((topic, data, log_ns, stamp_ns))
 
     def flush(self) -> Future[None]:
-        """Completed when all that was received is handed to the file."""
-        return self._call(lambda: None)
+        """Completed when all that was received is the kernel's, and survives the end of this process."""
+        return self._call(self.writer.flush)
 
-    def commit(self, outcome: Outcome, notes: Mapping[str, str]) -> Future[Path]:
-        """Finish the recording; completed with its folder, or the error that prevented it."""
-        return self._call(lambda: self._commit(outcome, notes), is_last=True)
+    def commit(
+        self, outcome: Outcome, said: Mapping[str, Any] | None = None, replaces: Path | None = None
+    ) -> Future[Path]:
+        """Finish the recording; completed with its folder, or the error that prevented it.
+
+        Args:
+            outcome: The operator's judgement.
+            said: Fields of the header that were not known at the start.
+            replaces: Recording to be removed once this one is safely on disk.
+        """
+        return self._call(lambda: self._commit(outcome, said or {}, replaces), is_last=True)
 
     def remove(self) -> Future[None]:
         """Remove the recording; completed when it is gone."""
         self._is_removed = True
         return self._call(self.writer.discard, is_last=True)
 
-    def _commit(self, outcome: Outcome, notes: Mapping[str, str]) -> Path:
+    def _commit(self, outcome: Outcome, said: Mapping[str, Any], replaces: Path | None) -> Path:
         """All or nothing: what cannot be finished is removed."""
         try:
             if self.error is not None:
                 raise self.error
             counts = self.writer.counts
             account = {topic: stats.record(counts[topic]) for topic, stats in self._stats.items()}
-            return self.writer.commit(outcome, notes, account)
+            self.writer.header = replace(self.writer.header, **said)
+            path = self.writer.commit(outcome, None, account)
         except Exception:
             self.writer.discard()
             raise
+        if replaces is not None:
+            remove_recording(replaces)
+        return path
 
     def _call(self, action: Callable[[], object], *, is_last: bool = False) -> Future:
         """Run an action on the writer thread after all messages so far."""
@@ -117,6 +134,7 @@ class Take:
 
     def _run(self) -> None:
         while self._is_running:
+            self._keep_fresh()
             try:
                 item = self._queue.popleft()
             except IndexError:
@@ -127,6 +145,14 @@ class Take:
             else:
                 item()
 
+    def _keep_fresh(self) -> None:
+        """Let no message wait in memory for long; see CHUNK_AGE_NS."""
+        if self.error is None and not self._is_removed:
+            try:
+                self.writer.keep_fresh()
+            except RecordingError as error:
+                self.error = error
+
     def _write(self, message: _Message) -> None:
         """Write one message; after the first failure nothing more is tried."""
         if self.error is None and not self._is_removed:
@@ -135,3 +161,13 @@ class Take:
             except Exception as error:  # noqa: BLE001 - thread entry: the node asks for it and goes to fault
                 self.error = error
         self._done_bytes += len(message[1])
+
+
+def remove_recording(path: Path) -> None:
+    """Remove a finished recording; interrupted, it counts as unfinished, never as half a recording."""
+    doomed = path.with_name(f"{path.name}.removed.partial")
+    try:
+        os.rename(path, doomed)
+    except FileNotFoundError:
+        return  # somebody else removed it
+    shutil.rmtree(doomed, ignore_errors=True)

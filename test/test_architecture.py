@@ -25,11 +25,15 @@ ONLY_IN = {  # library -> places of the packages that may import it
     "coal": ("il_control/",),
     "mujoco": ("il_sim/",),
     "pyrealsense2": ("il_teleop/cameras/",),
-    "cv2": ("il_core/codec.py", "il_policy/transforms.py", "il_teleop/cameras/"),
+    "cv2": ("il_core/codec.py", "il_policy/transforms.py", "il_teleop/cameras/", "il_teleop/review/faces.py"),
+    "rerun": ("il_teleop/review/rerun_view.py",),
     "pyarrow": ("il_core/store/",),
+    "av": ("il_core/store/video.py", "il_teleop/review/film.py"),
+    "h5py": ("il_teleop/dataset/robomimic.py",),
     "mcap": ("il_core/store/",),
     "mcap_ros2": ("il_core/store/",),
     "zstandard": ("il_core/store/",),
+    "lz4": ("il_core/store/",),
 }
 CORE_LIBRARIES = {"numpy", "yaml", "il_core"}  # besides the standard library and what ONLY_IN allows
 LONGER = {"il_core/types.py": 400}  # the vocabulary is read as one list

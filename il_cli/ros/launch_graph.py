@@ -22,6 +22,7 @@ HELP = {
     "device": "What you move: keyboard or joy.",
     "recordings": "Folder for recordings.",
     "checkpoint": "Folder of the policy to serve.",
+    "cameras": "Without sim: camera_node (RealSense), or a driver of config/camera/topics_<name>.yaml.",
 }
 
 
@@ -47,6 +48,7 @@ def describe(name: str) -> LaunchDescription:
                 executable=node.executable,
                 name=node.name,
                 parameters=[dict(node.parameters)],
+                remappings=list(node.remaps.items()),
                 output="screen",
             )
             for node in graph(name, options_from_text(values)).nodes

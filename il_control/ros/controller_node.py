@@ -15,6 +15,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
 
+from il_control.arbiter import Source
 from il_control.cycle import CycleReport, make_cycle
 from il_control.model import ArmModel
 from il_control.pace import Pace
@@ -109,6 +110,8 @@ class ControllerNode(Node):
 
     def _on_teleop_gripper(self, msg: JointState) -> None:
         _, self._teleop_gripper = wire.opening_from(msg, self._joints)
+        if self._cycle.claim is Source.GUIDING:  # no target pose comes with it then
+            self._cycle.grip(self._teleop_gripper)
 
     def _on_teleop_pose(self, msg: PoseStamped) -> bool:
         return self._cycle.offer_command(wire.arm_command_from(msg, self._teleop_gripper))

@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from il_core.errors import IlError
+from il_core.graph import transport_environment
 
 try:
     from rclpy.experimental.events_executor import EventsExecutor as Executor
@@ -77,6 +78,8 @@ def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     if priority is not None:
         try_realtime(priority)
+    for key, value in transport_environment(os.environ).items():  # also under `ros2 run`, where nobody else does
+        os.environ.setdefault(key, value)
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     stop = _StopFlag()
     node: Node | None = None

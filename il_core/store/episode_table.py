@@ -6,6 +6,7 @@
 | T_base_ee, T_base_ee_des | measured and wanted tool pose in base, row-major 4x4 [m] |
 | q, v, tau, gripper | joint state [rad, rad/s, N·m, 0..1]; null where the recording has none |
 | gripper_des | wanted opening [0..1] |
+| intervention | whether a person corrected a running policy; no column where nobody wrote it down |
 | age_ns.<stream> | age of the sample used [ns]; its stamp is tick_ns minus this |
 | rgb.<camera>, depth.<camera> | PNG, 8-bit RGB and 16-bit millimetres |
 """
@@ -88,6 +89,8 @@ def _state_columns(episode: Episode) -> dict[str, pa.Array]:
     }
     for stream in sorted(observations[0].age_ns):
         columns[_AGE + stream] = pa.array([o.age_ns[stream] for o in observations], pa.int64())
+    if episode.intervention is not None:
+        columns["intervention"] = pa.array(episode.intervention, pa.bool_())
     return columns
 
 
@@ -160,6 +163,7 @@ def decode_episode(
         outcome=outcome,
         rate_hz=rate_hz,
         notes=dict(notes),
+        intervention=np.array(columns["intervention"]) if "intervention" in columns else None,
     )
 
 

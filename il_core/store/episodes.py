@@ -3,80 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
 
-from il_core.config import Setup, from_mapping
-from il_core.errors import ConfigError, EpisodeError, SpecMismatchError
-from il_core.spec import RobotSpec, TaskSpec
+from il_core.config import Setup
+from il_core.errors import EpisodeError, SpecMismatchError
+from il_core.store.dataset_header import (
+    COPY_FILE,
+    DATASET_FILE,
+    FORMAT_VERSION,
+    DatasetHeader,
+    EpisodeEntry,
+    dataset_text,
+    read_dataset_header,
+)
 from il_core.store.episode_table import decode_episode, encode_episode
-from il_core.store.writer import sync_folder
-from il_core.types import Episode, Intrinsics, Outcome
+from il_core.store.files import sync_folder
+from il_core.types import Episode, Outcome
 
-FORMAT_VERSION = 1
-DATASET_FILE = "dataset.json"
+__all__ = [
+    "DATASET_FILE",
+    "EPISODE_FOLDER",
+    "FORMAT_VERSION",
+    "DatasetHeader",
+    "EpisodeEntry",
+    "EpisodeStore",
+    "dataset_text",
+]
 EPISODE_FOLDER = "episodes"
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeEntry:
-    """What dataset.json says about one episode.
-
-    Attributes:
-        name: Name of the recording it comes from, and of its file.
-        length: Number of ticks.
-        outcome: The operator's judgement.
-        rate_hz: Tick rate [Hz].
-        file_sha256: Digest of the Parquet file, hex.
-        file_bytes: Its size [B].
-        source: Folder of the recording it was built from.
-        instruction: The task in words.
-        notes: Free text by key.
-        intrinsics: Pinhole parameters per camera.
-        statistics: Numbers for a quick look, unit in the key.
-    """
-
-    name: str
-    length: int
-    outcome: Outcome
-    rate_hz: int
-    file_sha256: str
-    file_bytes: int
-    source: str = ""
-    instruction: str = ""
-    notes: dict[str, str] = field(default_factory=dict)
-    intrinsics: dict[str, Intrinsics] = field(default_factory=dict)
-    statistics: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetHeader:
-    """Content of dataset.json.
-
-    Attributes:
-        spec_digest: Digest of robot, task and URDF, hex.
-        robot: The arm.
-        task: The task.
-        episodes: One entry per episode, in the order they were added.
-        rejected: Why a recording is not among the episodes, by its name.
-        options: How the dataset was built, by key.
-        format_version: Version of this layout.
-    """
-
-    spec_digest: str
-    robot: RobotSpec
-    task: TaskSpec
-    episodes: tuple[EpisodeEntry, ...] = ()
-    rejected: dict[str, str] = field(default_factory=dict)
-    options: dict[str, str] = field(default_factory=dict)
-    format_version: int = FORMAT_VERSION
 
 
 class EpisodeStore:
@@ -86,6 +48,7 @@ class EpisodeStore:
         """Use :meth:`create` or :meth:`open`."""
         self.path = path
         self.header = header
+        self._verified: set[int] = set()
 
     @classmethod
     def create(cls, path: Path | str, setup: Setup, options: Mapping[str, str] | None = None) -> EpisodeStore:
@@ -120,7 +83,7 @@ class EpisodeStore:
             SpecMismatchError: made for another robot or task.
         """
         folder = Path(path)
-        header = _read_header(folder)
+        header = read_dataset_header(folder)
         if expected_digest is not None and header.spec_digest != expected_digest:
             raise SpecMismatchError(
                 f"dataset {folder} (robot '{header.robot.name}', task '{header.task.name}')",
@@ -162,9 +125,11 @@ class EpisodeStore:
         """
         entry, file = self.header.episodes[i], self.file(i)
         try:
-            return decode_episode(
-                file.read_bytes(), entry.name, entry.outcome, entry.rate_hz, entry.intrinsics, entry.notes
-            )
+            data = file.read_bytes()
+            if i not in self._verified and hashlib.sha256(data).hexdigest() != entry.file_sha256:
+                raise ValueError("it changed since it was written")
+            self._verified.add(i)
+            return decode_episode(data, entry.name, entry.outcome, entry.rate_hz, entry.intrinsics, entry.notes)
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             raise EpisodeError(
                 file, f"cannot be read ({error}); build the dataset again from its recordings"
@@ -177,35 +142,60 @@ class EpisodeStore:
         except OSError:
             return False
 
-    def add(self, episode: Episode, *, source: str = "", statistics: Mapping[str, float] | None = None) -> None:
+    def add(
+        self,
+        episode: Episode,
+        *,
+        source: str = "",
+        statistics: Mapping[str, float] | None = None,
+        instruction: str | None = None,
+    ) -> None:
         """Append an episode, durably; a reader sees it whole or not at all.
 
         Args:
             episode: The episode; its name must be new.
             source: Folder of the recording it was built from.
             statistics: Numbers for a quick look, unit in the key.
+            instruction: The task in words, if others than the task file's.
 
         Raises:
             EpisodeError: the name is taken or not fit for a file, or the disk is full.
         """
-        name = episode.name
-        if name in self.names or not name or name.startswith(".") or "/" in name:
-            raise EpisodeError(self.path, f"episode name '{name}' is taken or no file name; rename the recording")
+        self._check_name(episode.name)
         data, intrinsics = encode_episode(episode)
         entry = EpisodeEntry(
-            name=name,
+            name=episode.name,
             length=len(episode.observations),
             outcome=episode.outcome,
             rate_hz=episode.rate_hz,
             file_sha256=hashlib.sha256(data).hexdigest(),
             file_bytes=len(data),
+            file_crc32=zlib.crc32(data),
             source=source,
-            instruction=self.header.task.instruction,
+            instruction=self.header.task.instruction if instruction is None else instruction,
             notes=dict(episode.notes),
             intrinsics=dict(intrinsics),
             statistics=dict(statistics or {}),
         )
-        self._guard(lambda: _write_whole(self.path / EPISODE_FOLDER / f"{name}.parquet", data))
+        self._append(entry, data)
+
+    def adopt(self, entry: EpisodeEntry, data: bytes) -> None:
+        """Append an episode of another dataset, byte for byte; its entry may say other things about it.
+
+        Raises:
+            EpisodeError: the bytes are not those of the entry, the name is taken, or the disk is full.
+        """
+        self._check_name(entry.name)
+        if hashlib.sha256(data).hexdigest() != entry.file_sha256:
+            raise EpisodeError(f"episode '{entry.name}'", "its file changed since it was written; build it again")
+        self._append(entry, data)
+
+    def _check_name(self, name: str) -> None:
+        if name in self.names or not name or name.startswith(".") or "/" in name:
+            raise EpisodeError(self.path, f"episode name '{name}' is taken or no file name; rename the recording")
+
+    def _append(self, entry: EpisodeEntry, data: bytes) -> None:
+        self._guard(lambda: _write_whole(self.path / EPISODE_FOLDER / f"{entry.name}.parquet", data))
         self._save(replace(self.header, episodes=(*self.header.episodes, entry)))
 
     def reject(self, name: str, reason: str) -> None:
@@ -217,9 +207,11 @@ class EpisodeStore:
         self._save(replace(self.header, rejected={**self.header.rejected, name: reason}))
 
     def _save(self, header: DatasetHeader) -> None:
-        text = json.dumps(asdict(header), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
-        self._guard(lambda: _write_whole(self.path / DATASET_FILE, text.encode()))
+        data = dataset_text(header).encode()
+        self._guard(lambda: _write_whole(self.path / DATASET_FILE, data))
         self.header = header
+        with suppress(OSError):  # the copy is a second chance, not a promise
+            _write_whole(self.path / COPY_FILE, data, is_durable=False)
 
     def _guard(self, action: Callable[[], T]) -> T:
         """Translate what the file system refuses."""
@@ -233,35 +225,18 @@ class EpisodeStore:
             ) from error
 
 
-def _read_header(folder: Path) -> DatasetHeader:
-    path = folder / DATASET_FILE
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        problem = f"holds no {DATASET_FILE}" if folder.is_dir() else "no such folder"
-        raise EpisodeError(folder, f"{problem}; make a dataset with `il dataset build`") from None
-    except (OSError, ValueError) as error:
-        raise EpisodeError(path, f"is unreadable ({error}); build the dataset again") from error
-    version = values.get("format_version") if isinstance(values, Mapping) else None
-    if version != FORMAT_VERSION:
-        problem = f"format_version is {version!r}, this release reads {FORMAT_VERSION}"
-        raise EpisodeError(path, f"{problem}; build the dataset again from its recordings")
-    try:
-        return from_mapping(DatasetHeader, values, str(path))
-    except ConfigError as error:
-        raise EpisodeError(path, f"is damaged: {error}; build the dataset again from its recordings") from error
-
-
-def _write_whole(path: Path, data: bytes) -> None:
+def _write_whole(path: Path, data: bytes, *, is_durable: bool = True) -> None:
     """Write beside, wait for the disk, rename: the old content or the new, never a part."""
     fresh = path.with_name(path.name + ".new")
     try:
         with fresh.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
         os.replace(fresh, path)
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if is_durable:
+        sync_folder(path.parent)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from il_core.config import from_mapping
 from il_core.errors import ConfigError, RecordingError
 from il_core.spec import CameraSpec
+from il_core.store.seal import seal, unseal
 from il_core.types import Outcome
 
 FORMAT_VERSION = 1
 HEADER_FILE = "recording.json"
+_MEND = "`il dataset repair` mends what can be mended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class RecordingHeader:
         topics: Account per topic, by the name in ``il_core/topics.py``.
         data_bytes: Size of the MCAP file [B].
         data_crc32: CRC-32 of the MCAP file.
+        index_sha256: Digest of metadata.yaml, hex; empty in recordings of release 0.1.
         format_version: Version of this layout.
     """
 
@@ -80,6 +81,7 @@ class RecordingHeader:
     topics: dict[str, TopicRecord] = field(default_factory=dict)
     data_bytes: int = 0
     data_crc32: int = 0
+    index_sha256: str = ""
     format_version: int = FORMAT_VERSION
 
     def absolute(self, topic: str) -> str:
@@ -88,24 +90,41 @@ class RecordingHeader:
 
 
 def header_text(header: RecordingHeader) -> str:
-    """JSON of a header; the same header gives the same text."""
-    return json.dumps(asdict(header), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+    """JSON of a header with its digest; the same header gives the same text."""
+    return seal(asdict(header))
 
 
 def read_header(folder: Path) -> RecordingHeader:
     """Read and check ``recording.json``.
 
     Raises:
-        RecordingError: missing, not JSON, of an unknown version, or with impossible values.
+        RecordingError: missing, not JSON, of an unknown version, changed, or with impossible values.
     """
     path = folder / HEADER_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
     except FileNotFoundError:
         raise RecordingError(folder, _why_missing(folder)) from None
-    except (OSError, ValueError) as error:
-        raise RecordingError(folder, f"{HEADER_FILE} is unreadable ({error}); restore it or delete it") from error
-    version = values.get("format_version") if isinstance(values, Mapping) else None
+    except OSError as error:
+        raise RecordingError(folder, f"{HEADER_FILE} cannot be read ({error}); restore it") from error
+    return parse_header(data, folder)
+
+
+def parse_header(data: bytes, folder: Path) -> RecordingHeader:
+    """Header from the text of :func:`header_text`, or of release 0.1, which had no digest.
+
+    Args:
+        data: The text.
+        folder: The recording, for messages.
+
+    Raises:
+        RecordingError: not JSON, of an unknown version, changed, or with impossible values.
+    """
+    try:
+        sealed = unseal(data)
+    except ValueError as error:
+        raise RecordingError(folder, f"{HEADER_FILE} is unreadable ({error}); {_MEND}") from error
+    version = sealed.values.get("format_version")
     if version != FORMAT_VERSION:
         raise RecordingError(
             folder,
@@ -113,9 +132,12 @@ def read_header(folder: Path) -> RecordingHeader:
             "use the release that wrote it, or a newer one",
         )
     try:
-        return from_mapping(RecordingHeader, values, str(path))
+        header = from_mapping(RecordingHeader, sealed.values, str(folder / HEADER_FILE))
     except ConfigError as error:
-        raise RecordingError(folder, f"{HEADER_FILE} is damaged: {error}; restore it or delete it") from error
+        raise RecordingError(folder, f"{HEADER_FILE} is damaged: {error}; {_MEND}") from error
+    if sealed.problem:
+        raise RecordingError(folder, f"{HEADER_FILE} is damaged: {sealed.problem}; {_MEND}")
+    return header
 
 
 def _why_missing(folder: Path) -> str:
@@ -123,5 +145,8 @@ def _why_missing(folder: Path) -> str:
     if not folder.exists():
         return "no such folder; `il record` makes recordings, `ls` its --root shows those there are"
     if folder.suffix == ".partial":
-        return "was never finished (the recorder was killed or is still writing); record it again"
+        return (
+            "was never finished (the recorder was killed or is still writing); `il dataset repair` finishes it, "
+            "or record it again"
+        )
     return f"has no {HEADER_FILE}; give the folder of one recording, <root>/<task>/<utc>_<id>"

@@ -17,6 +17,7 @@ from mcap_ros2.decoder import DecoderFactory
 from zstandard import ZstdError
 
 from il_core.errors import RecordingError
+from il_core.store.files import sync_folder, write_durably
 from il_core.store.header import (
     FORMAT_VERSION,
     HEADER_FILE,
@@ -25,7 +26,7 @@ from il_core.store.header import (
     header_text,
     read_header,
 )
-from il_core.store.writer import PARTIAL, RecordingWriter, sync_folder, write_durably
+from il_core.store.writer import DAMAGED, PARTIAL, RecordingWriter
 from il_core.types import Outcome
 
 __all__ = [
@@ -70,7 +71,7 @@ class Recording:
             raise RecordingError(
                 folder,
                 f"data file has {size} bytes, {recording.header.data_bytes} were written; "
-                "it was truncated or changed: copy it again or record it again",
+                "it was truncated or changed: copy it again, see what `il dataset repair` saves, or record it again",
             )
         return recording
 
@@ -164,7 +165,9 @@ class Recording:
             raise RecordingError(self.path, f"data file cannot be read ({error})") from error
         if crc != self.header.data_crc32:
             raise RecordingError(
-                self.path, "data file is damaged: its checksum differs; copy it again or record it again"
+                self.path,
+                "data file is damaged: its checksum differs; copy it again, see what `il dataset repair` saves, "
+                "or record it again",
             )
         self._is_verified = True
 
@@ -172,11 +175,15 @@ class Recording:
 def list_recordings(root: Path | str) -> list[Path]:
     """Folders of all finished recordings below a root (or a task's folder), oldest first.
 
-    Unfinished ones (``.partial``) are left out.
+    Unfinished ones (``.partial``) and damaged ones set aside by a repair (``.damaged``) are left out.
     """
     # os.walk, unlike rglob, takes no offence at folders that a recorder renames meanwhile.
-    found = [Path(folder) for folder, _, files in os.walk(root) if HEADER_FILE in files]
-    return sorted((p for p in found if p.suffix != PARTIAL), key=lambda p: (p.name, p))
+    found = []
+    for folder, inside, files in os.walk(root):
+        inside[:] = [name for name in inside if not name.endswith((PARTIAL, DAMAGED))]
+        if HEADER_FILE in files and not folder.endswith((PARTIAL, DAMAGED)):
+            found.append(Path(folder))
+    return sorted(found, key=lambda p: (p.name, p))
 
 
 def relabel(path: Path | str, outcome: Outcome) -> RecordingHeader:

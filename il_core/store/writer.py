@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -14,51 +13,28 @@ from typing import TypeVar, cast
 
 from mcap.writer import CompressionType, Writer
 
+from il_core.clock import SteadyClock
 from il_core.errors import RecordingError
 from il_core.ports import Clock
+from il_core.store.files import Sink, sync_folder, write_durably
 from il_core.store.header import HEADER_FILE, RecordingHeader, TopicRecord, header_text
 from il_core.store.msgdefs import definition
 from il_core.store.rosbag2_index import INDEX_FILE, index_text
+from il_core.store.seal import seal
 from il_core.types import Outcome
 
+__all__ = ["DAMAGED", "KEPT", "OPENED", "PARTIAL", "RecordingWriter", "recording_name", "sync_folder", "write_durably"]
+
 PARTIAL = ".partial"
-CHUNK_BYTES = 64 * 1024  # what a killed recorder can lose: 30 ms of two cameras, 0.1 s of joint states
+DAMAGED = ".damaged"
+# A chunk ends at this size or this age, whichever comes first. What is in a chunk is lost with the process; what
+# was written is the kernel's, and survives it. 20 ms leaves 30 of the 50 ms we promise to the queue before it.
+CHUNK_BYTES = 64 * 1024
+CHUNK_AGE_NS = 20_000_000
+# The data file tells by itself what it holds, should the files beside it be lost.
+OPENED, KEPT = "il_robot.opened", "il_robot.kept"
 LIBRARY = "il_robot"
 T = TypeVar("T")
-
-
-class _Sink:
-    """Unbuffered file that counts and checks what passes, so that each chunk reaches the kernel."""
-
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        self.bytes = 0
-        self.crc32 = 0
-
-    def write(self, data: bytes) -> int:
-        """Write all of it."""
-        rest = memoryview(data)
-        while rest:
-            n = os.write(self._fd, rest)
-            self.crc32 = zlib.crc32(rest[:n], self.crc32)
-            self.bytes += n
-            rest = rest[n:]
-        return len(data)
-
-    def tell(self) -> int:
-        """Bytes written so far."""
-        return self.bytes
-
-    def close(self, *, durable: bool) -> None:
-        """Close, after fsync if ``durable``; a second call does nothing."""
-        if self._fd < 0:
-            return
-        fd, self._fd = self._fd, -1
-        try:
-            if durable:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 class RecordingWriter:
@@ -67,7 +43,14 @@ class RecordingWriter:
     Not thread-safe: one thread appends.
     """
 
-    def __init__(self, root: Path, header: RecordingHeader, clock: Clock, name: str | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        header: RecordingHeader,
+        clock: Clock,
+        name: str | None = None,
+        steady: Clock | None = None,
+    ) -> None:
         """Create ``<root>/<task>/<name>.partial``.
 
         Args:
@@ -75,6 +58,7 @@ class RecordingWriter:
             header: What is known before the first message.
             clock: Tells the start time unless ``header.created_ns`` is given.
             name: Folder name; ``<utc>_<id>`` made from start time and spec by default.
+            steady: Tells how long messages wait in an open chunk; the machine's by default.
 
         Raises:
             RecordingError: the folder cannot be created or exists.
@@ -90,6 +74,10 @@ class RecordingWriter:
         self._types: dict[str, str] = {}
         self._first: dict[str, int] = {}
         self._last: dict[str, int] = {}
+        self._steady = steady or SteadyClock()
+        self._chunk_log_ns: int | None = None  # receive time of the first message in the open chunk
+        self._chunk_since_ns = 0  # the same on the steady clock
+        self._is_described = False
         self._is_open = True
         self._data_file = f"{name}_0.mcap"
         if self.path.exists():
@@ -99,19 +87,21 @@ class RecordingWriter:
             cast("object", self._sink),  # type: ignore[arg-type]  # needs write and tell only
             chunk_size=CHUNK_BYTES,
             compression=CompressionType.LZ4,  # half the CPU of zstd for 1.4 times the size (2 cores, 320x240)
+            enable_data_crcs=True,
         )
         self._guard(lambda: self._writer.start(profile="ros2", library=LIBRARY))
 
-    def _create(self) -> _Sink:
+    def _create(self) -> Sink:
         self.partial.mkdir(parents=True)
-        return _Sink(self.partial / self._data_file)
+        return Sink(self.partial / self._data_file)
 
-    def add_topic(self, topic: str, type_name: str) -> None:
+    def add_topic(self, topic: str, type_name: str, text: str | None = None) -> None:
         """Announce a topic; one that never gets a message is kept with count 0.
 
         Args:
             topic: Name as in ``il_core/topics.py``, relative to the robot's namespace.
             type_name: Such as ``sensor_msgs/msg/JointState``.
+            text: Its definition in MCAP's ``ros2msg`` form; the installed one by default.
 
         Raises:
             ConfigError: the type's definition is not installed.
@@ -121,8 +111,8 @@ class RecordingWriter:
         if topic in self._channels:
             raise RecordingError(self.partial, f"topic '{topic}' is announced twice")
         if type_name not in self._schemas:
-            text = definition(type_name).encode()
-            self._schemas[type_name] = self._guard(lambda: self._writer.register_schema(type_name, "ros2msg", text))
+            data = (definition(type_name) if text is None else text).encode()
+            self._schemas[type_name] = self._guard(lambda: self._writer.register_schema(type_name, "ros2msg", data))
         schema = self._schemas[type_name]
         # An empty profile list is valid and leaves the player's QoS at its default.
         metadata = {"offered_qos_profiles": ""}
@@ -148,10 +138,50 @@ class RecordingWriter:
         channel = self._channels.get(topic)
         if channel is None:
             raise RecordingError(self.partial, f"topic '{topic}' was not announced; call add_topic first")
-        self._guard(lambda: self._writer.add_message(channel, log_ns, data, publish_ns))
+        self._guard(lambda: self._add(channel, log_ns, data, publish_ns))
         self.counts[topic] += 1
         self._first.setdefault(topic, log_ns)
         self._last[topic] = max(log_ns, self._last.get(topic, log_ns))
+
+    def _add(self, channel: int, log_ns: int, data: bytes, publish_ns: int) -> None:
+        if not self._is_described:
+            self._describe(OPENED)
+            self._is_described = True
+        before = self._sink.bytes
+        self._writer.add_message(channel, log_ns, data, publish_ns)
+        if self._sink.bytes != before:  # the chunk was full and is written
+            self._chunk_log_ns = None
+        elif self._chunk_log_ns is None:
+            self._chunk_log_ns, self._chunk_since_ns = log_ns, self._steady.now_ns()
+        elif abs(log_ns - self._chunk_log_ns) >= CHUNK_AGE_NS:  # abs: clocks get stepped
+            self._end_chunk()
+
+    def _end_chunk(self) -> None:
+        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._chunk_log_ns = None
+
+    def _describe(self, name: str) -> None:
+        """Write into the data file what the files beside it say, as far as it is known."""
+        channels = [[self.header.absolute(topic), self._types[topic]] for topic in self._channels]
+        self._writer.add_metadata(name, {"header": header_text(self.header), "channels": seal({"channels": channels})})
+
+    def keep_fresh(self) -> None:
+        """End a chunk that has been open for too long; call it every few milliseconds.
+
+        Raises:
+            RecordingError: the disk is full; earlier recordings are untouched.
+        """
+        if self._chunk_log_ns is not None and self._steady.now_ns() - self._chunk_since_ns >= CHUNK_AGE_NS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand all messages to the kernel, where they survive the end of this process.
+
+        Raises:
+            RecordingError: the disk is full; earlier recordings are untouched.
+        """
+        if self._is_open:
+            self._guard(self._end_chunk)
 
     def commit(
         self,
@@ -173,25 +203,31 @@ class RecordingWriter:
             RecordingError: the disk is full; the partial folder is left for :meth:`discard`.
         """
         self._check_open()
-        self._guard(self._writer.finish)
-        self._guard(lambda: self._sink.close(durable=True))
         account = dict(topics) if topics is not None else {t: self._account(t) for t in self.counts}
         self.header = replace(
-            self.header,
-            outcome=outcome,
-            notes={**self.header.notes, **(notes or {})},
-            topics=account,
-            data_bytes=self._sink.bytes,
-            data_crc32=self._sink.crc32,
+            self.header, outcome=outcome, notes={**self.header.notes, **(notes or {})}, topics=account
         )
+        self._guard(self._finish)
         span = (min(self._first.values(), default=0), max(self._last.values(), default=0))
         absolute = self.header.absolute
         types = {absolute(t): kind for t, kind in self._types.items()}
         counts = {absolute(t): n for t, n in self.counts.items()}
         index = index_text(self._data_file, types, counts, span)
+        self.header = replace(
+            self.header,
+            data_bytes=self._sink.bytes,
+            data_crc32=self._sink.crc32,
+            index_sha256=hashlib.sha256(index.encode()).hexdigest(),
+        )
         self._guard(lambda: self._publish(header_text(self.header), index))
         self._is_open = False
         return self.path
+
+    def _finish(self) -> None:
+        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._describe(KEPT)
+        self._writer.finish()  # type: ignore[no-untyped-call]
+        self._sink.close(durable=True)
 
     def _account(self, topic: str) -> TopicRecord:
         seconds = (self._last.get(topic, 0) - self._first.get(topic, 0)) / 1e9
@@ -236,20 +272,3 @@ def recording_name(task: str, spec_digest: str, created_ns: int) -> str:
     utc = datetime.fromtimestamp(created_ns // 1_000_000_000, tz=timezone.utc)
     identity = hashlib.sha256(f"{task}|{spec_digest}|{created_ns}".encode()).hexdigest()[:6]
     return f"{utc:%Y%m%dT%H%M%S}{created_ns // 1_000_000 % 1000:03d}_{identity}"
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Write a small file and wait until it is on disk."""
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until a folder's entries are on disk."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -14,6 +14,7 @@ from il_core.errors import EpisodeError
 from il_core.spec import ActionLabel, TaskSpec
 from il_core.store.recording import Recording
 from il_core.types import EePose, Episode, Observation, Outcome
+from il_teleop.dataset.interventions import interventions
 from il_teleop.dataset.retime import retime
 from il_teleop.dataset.streams import Numbers, RecordedStreams
 from il_teleop.dataset.ticks import Tick, action_streams, choose_ticks, usable_runs
@@ -105,7 +106,8 @@ def _episode(
     header = recording.header
     name = f"{header.name}.{part}" if part else header.name
     notes = {**header.notes, "operator": header.operator, **notes}
-    return Episode(name, tuple(observations), T_des, gripper_des, header.outcome, rate_hz, notes)
+    marks = interventions(recording, [o.tick_ns for o in observations])
+    return Episode(name, tuple(observations), T_des, gripper_des, header.outcome, rate_hz, notes, marks)
 
 
 def without_idle(T_des: np.ndarray, gripper_des: np.ndarray, keep: int) -> slice:

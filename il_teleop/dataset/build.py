@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from il_core.config import Setup
-from il_core.errors import EpisodeError, IlError, RecordingError, SpecMismatchError
+from il_core.errors import ConfigError, EpisodeError, IlError, RecordingError, SpecMismatchError
 from il_core.store.episodes import EpisodeStore
 from il_core.store.recording import Recording
 from il_core.types import Episode
 from il_teleop.dataset.align_recording import BuildOptions, episodes_from
+from il_teleop.review.decisions import is_kept
 
 Progress = Callable[[int, int, str], None]  # done, total, name of the recording just finished
 
@@ -41,6 +42,7 @@ def build(
     out: Path,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
+    recorded_as: Setup | None = None,
 ) -> BuildReport:
     """Align recordings to ticks and store them as a dataset.
 
@@ -50,15 +52,20 @@ def build(
         out: Folder of the dataset, missing or empty.
         options: Which recordings, and how.
         progress: Told after each recording.
+        recorded_as: Robot and task the recordings were made for, if the dataset is for another rate,
+            state or choice of cameras; arm, cameras' poses and action must be the same.
 
     Raises:
+        ConfigError: ``recorded_as`` differs in what alignment cannot change.
         SpecMismatchError: a recording was made for another robot or task; nothing is written.
         EpisodeError: no recordings, none usable, or the disk is full.
     """
     options = options or BuildOptions()
     if not recordings:
         raise EpisodeError(out, "no recordings given; make some with `il record`, then name their folders")
-    opened = {path: _open(path, setup) for path in recordings}
+    if recorded_as is not None:
+        _check_same_arm(recorded_as, setup)
+    opened = {path: _open(path, recorded_as or setup) for path in recordings}
     store = EpisodeStore.create(out, setup, _plain(options))
     damaged = []
     for done, (path, recording) in enumerate(opened.items(), start=1):
@@ -77,6 +84,20 @@ def build(
         reasons = "; ".join(store.header.rejected.values())
         raise EpisodeError(out, f"none of {len(opened)} recordings gave an episode: {reasons}")
     return BuildReport(out, store.names, dict(store.header.rejected), tuple(damaged))
+
+
+def _check_same_arm(recorded: Setup, setup: Setup) -> None:
+    """Compare what cannot be changed after recording.
+
+    Raises:
+        ConfigError: robot, URDF, action or tool orientation differ.
+    """
+    where = f"task '{setup.task.name}', recorded as '{recorded.task.name}'"
+    same_task = replace(setup.task, action=recorded.task.action, quat_xyzw_tool=recorded.task.quat_xyzw_tool)
+    if recorded.robot != setup.robot or recorded.urdf_path.resolve() != setup.urdf_path.resolve():
+        raise ConfigError(where, f"robot is '{setup.robot.name}', the recordings are of '{recorded.robot.name}'")
+    if same_task != setup.task:
+        raise ConfigError(where, "'action' or 'quat_xyzw_tool' differ; only rate, state, cameras and ages may")
 
 
 class _RejectedError(Exception):
@@ -112,6 +133,8 @@ def _add(store: EpisodeStore, path: Path, recording: Recording, setup: Setup, op
         RecordingError: the data are damaged.
     """
     outcome = recording.header.outcome
+    if not is_kept(recording.header):
+        raise _RejectedError("it was discarded in review; take it back with `il review <recording> --keep`")
     if outcome not in options.include:
         raise _RejectedError(f"its outcome is {outcome.value}; include it with --include {outcome.value}")
     try:
@@ -121,7 +144,8 @@ def _add(store: EpisodeStore, path: Path, recording: Recording, setup: Setup, op
     except (IlError, ValueError) as error:  # ValueError: a pose or picture that is none
         raise _RejectedError(str(error)) from error
     for episode in episodes:
-        store.add(episode, source=str(path), statistics=statistics(episode))
+        words = recording.header.instruction or None
+        store.add(episode, source=str(path), statistics=statistics(episode), instruction=words)
 
 
 def statistics(episode: Episode) -> dict[str, float]:

@@ -17,6 +17,7 @@ from il_core.geometry import matrix_from_quat_xyzw
 from il_core.spec import ActionLabel
 from il_core.store.recording import Recording
 from il_core.types import CameraFrame
+from il_teleop.review.decisions import trim_of
 
 TARGET_POSE, TARGET_GRIPPER = "target", "target_gripper"
 Numbers = tuple[int, ...]  # messages that make up one sample: one, or colour and depth
@@ -85,8 +86,10 @@ class RecordedStreams:
                     self.samples.setdefault(stream, []).append((stamp_ns, pair))
             elif topic not in self._infos:
                 self._infos[topic] = self._recording.decode(topic, data)
-        for entries in self.samples.values():
-            entries.sort(key=lambda entry: entry[0])
+        trim_ns = trim_of(self._recording.header)  # what a reviewer cut away is not there
+        for stream, entries in self.samples.items():
+            kept = entries if trim_ns is None else [e for e in entries if trim_ns[0] <= e[0] <= trim_ns[1]]
+            self.samples[stream] = sorted(kept, key=lambda entry: entry[0])
 
     def decode(self, wanted: Iterable[tuple[str, Numbers]]) -> dict[Numbers, Any]:
         """Decode chosen samples in one pass over the file.

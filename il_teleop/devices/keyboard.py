@@ -7,9 +7,13 @@ import select
 import sys
 import termios
 import tty
+from collections.abc import Mapping
 from types import TracebackType
+from typing import ClassVar
 
 from il_core.errors import DeviceError
+from il_teleop.buttons import Panel
+from il_teleop.device import Bench, Device
 from il_teleop.recorder import Event
 from il_teleop.retarget import Motion
 
@@ -20,9 +24,10 @@ HELP = """\
 space      clutch: drive / let go          g       gripper: close / open
 up, down   tool away / towards you (x)     r, s    recording: start, stop
 left,right tool left / right (y)           y, n    label it success, failure
-u, j       tool up / down (z)              k, d    keep, discard it
-1 2, 3 4, 5 6  turn about x, y, z          + -     faster, slower
-h          this help                       Ctrl-C  leave"""
+u, j       tool up / down (z)              k, d    keep, discard it; K keep it though rejected
+1 2, 3 4, 5 6  turn about x, y, z          b       begin again (idle: replace the last one kept)
++ -        faster, slower                  f1..f5  quality, 1 poor to 5 perfect
+h          this help                       enter   whichever comes next; Ctrl-C leave"""
 
 _AXES: dict[str, tuple[int, float]] = {
     "up": (0, 1.0),
@@ -38,52 +43,75 @@ _AXES: dict[str, tuple[int, float]] = {
     "5": (5, 1.0),
     "6": (5, -1.0),
 }
-EVENT_KEYS = {
-    "r": Event.START,
-    "s": Event.STOP,
-    "k": Event.KEEP,
-    "d": Event.DISCARD,
-    "y": Event.SUCCESS,
-    "n": Event.FAILURE,
+_ARROWS = ("up", "down", "right", "left")
+_SEQUENCES = {
+    **{f"\x1b{bracket}{letter}": key for bracket in "[O" for letter, key in zip("ABCD", _ARROWS, strict=True)},
+    **{f"\x1bO{letter}": f"f{k}" for k, letter in enumerate("PQRS", start=1)},
+    "\x1b[15~": "f5",
 }
-_ARROWS = {"A": "up", "B": "down", "C": "right", "D": "left"}
+_BEGINNINGS = {sequence[:n] for sequence in _SEQUENCES for n in range(1, len(sequence))}
+_LONGEST = max(map(len, _SEQUENCES))
 
 
 def split_keys(text: str) -> tuple[list[str], str]:
     """Cut what a terminal sent into keys.
 
     Returns:
-        Keys (arrows by name, others as they are) and the beginning of an unfinished sequence.
+        Keys (arrows, ``f1`` to ``f5`` and ``enter`` by name, others as they are) and the beginning of an
+        unfinished sequence.
     """
     keys, i = [], 0
     while i < len(text):
         if text[i] != "\x1b":
-            keys.append(text[i])
+            keys.append("enter" if text[i] in "\r\n" else text[i])
             i += 1
-        elif len(text) - i < 3:
-            if text[i : i + 2] not in ("\x1b", "\x1b[", "\x1bO"):
-                i += 1  # Alt and a letter: drop the escape, the letter counts
-                continue
+            continue
+        length = next((n for n in range(1, _LONGEST + 1) if text[i : i + n] in _SEQUENCES), 0)
+        if length:
+            keys.append(_SEQUENCES[text[i : i + length]])
+            i += length
+        elif text[i:] in _BEGINNINGS:
             return keys, text[i:]
-        elif text[i + 1] in "[O" and text[i + 2] in _ARROWS:
-            keys.append(_ARROWS[text[i + 2]])
-            i += 3
         else:
-            i += 1
+            i += 1  # Alt and a letter, or a sequence we do not know: drop the escape
     return keys, ""
 
 
-class KeyboardDevice:
+class KeyboardDevice(Device):
     """Keys into motion; a key counts as held for a moment after each repetition."""
 
-    def __init__(self) -> None:
-        """Start with the clutch open at a moderate speed."""
+    help: ClassVar[str] = HELP
+    owns_terminal: ClassVar[bool] = True
+
+    def __init__(self, meanings: Mapping[str, str], terminal: Terminal | None = None) -> None:
+        """Start with the clutch open at a moderate speed.
+
+        Args:
+            meanings: Meaning of the keys that do not move; see :class:`il_teleop.buttons.Buttons`.
+            terminal: Where keys come from, already entered; None to be told by :meth:`press`.
+        """
         self._held_ns: dict[int, tuple[float, int]] = {}
         self._is_engaged = False
-        self._gripper_des: float | None = None
         self._scale = 2
-        self._events: list[Event] = []
+        self._panel = Panel(meanings)
+        self._terminal = terminal
         self.wants_help = True
+
+    @classmethod
+    def make(cls, bench: Bench) -> KeyboardDevice:
+        """Take this process's terminal."""
+        return cls(bench.buttons.keys, Terminal().__enter__())
+
+    def poll(self, now_ns: int) -> None:
+        """Read the keys pressed since."""
+        for key in self._terminal.keys() if self._terminal is not None else ():
+            self.press(key, now_ns)
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        terminal, self._terminal = self._terminal, None
+        if terminal is not None:
+            terminal.__exit__(None, None, None)
 
     def press(self, key: str, now_ns: int) -> None:
         """Take one key, named as in :func:`split_keys`; unknown keys do nothing."""
@@ -93,25 +121,22 @@ class KeyboardDevice:
         elif key == " ":
             self._is_engaged = not self._is_engaged
             self._held_ns.clear()
-        elif key == "g":
-            self._gripper_des = 1.0 if self._gripper_des == 0.0 else 0.0
         elif key in ("+", "-"):
             step = 1 if key == "+" else -1
             self._scale = min(max(self._scale + step, 0), len(SCALES) - 1)
-        elif key in EVENT_KEYS:
-            self._events.append(EVENT_KEYS[key])
         elif key == "h":
             self.wants_help = True
+        else:
+            self._panel.press(key)
 
     def motion(self, now_ns: int) -> Motion:
         """Deflections of the keys held now."""
         x, y, z, a, b, c = (self._deflection(axis, now_ns) for axis in range(6))
-        return Motion((x, y, z), (a, b, c), self._is_engaged, self._gripper_des)
+        return Motion((x, y, z), (a, b, c), self._is_engaged, self._panel.gripper_des)
 
     def take_events(self) -> list[Event]:
         """Recorder keys pressed since the last call."""
-        events, self._events = self._events, []
-        return events
+        return self._panel.take_events()
 
     def _deflection(self, axis: int, now_ns: int) -> float:
         sign, pressed_ns = self._held_ns.get(axis, (0.0, 0))
@@ -168,3 +193,6 @@ def _own_terminal() -> int:
             "device 'keyboard' needs a terminal and this process has none; "
             "run `il teleop` in a terminal, or use device:=joy"
         ) from None
+
+
+DEVICE = KeyboardDevice

@@ -1,4 +1,4 @@
-"""Records demonstrations: start, stop, keep, discard, success and failure are services."""
+"""Records demonstrations: what the operator wants of the recorder comes as services and texts."""
 
 from __future__ import annotations
 
@@ -7,108 +7,120 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from geometry_msgs.msg import PoseStamped
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from il_core import topics
-from il_core.config import load_setup
-from il_core.errors import GraphError, IlError
+from il_core.config import config_dir, load_setup, load_yaml
+from il_core.errors import ConfigError, GraphError, IlError
+from il_core.ros import qos
 from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Diagnostics, Level
 from il_core.ros.node import RECORDING_PRIORITY, run
 from il_core.ros.params import declare
-from il_teleop.config import RecorderConfig
-from il_teleop.recorder import Event, State, TopicPlan, TopicStats, plan_topics, silence_text, silent_topic
+from il_teleop.clock_watch import ClockWatch
+from il_teleop.config import RecorderConfig, RecorderRules
+from il_teleop.cue import Cue, Kind
+from il_teleop.flow import Flow
+from il_teleop.health import Health
+from il_teleop.recorder import OWN_EVENTS, Event, State, resolve, service_of
 from il_teleop.recorder_report import header_of, status_of
+from il_teleop.ros.raw_streams import subscribe_raw
 from il_teleop.session import RecordingSession
+from il_teleop.topic_stats import TopicStats, plan_topics, silence_text, silent_topic
 
-CLASSES = {
-    "sensor_msgs/msg/JointState": JointState,
-    "geometry_msgs/msg/PoseStamped": PoseStamped,
-    "sensor_msgs/msg/Image": Image,
-    "sensor_msgs/msg/CameraInfo": CameraInfo,
-}
-SERVICES = {
-    topics.RECORDER_START: Event.START,
-    topics.RECORDER_STOP: Event.STOP,
-    topics.RECORDER_KEEP: Event.KEEP,
-    topics.RECORDER_DISCARD: Event.DISCARD,
-    topics.RECORDER_SUCCESS: Event.SUCCESS,
-    topics.RECORDER_FAILURE: Event.FAILURE,
-}
-# The middleware overwrites without a word when a queue is full, so these outlast any stall we
-# accept: 8 s of a 1 kHz topic, 2 s of images. Without a limit, publishers would block instead.
-STREAM_DEPTH, IMAGE_DEPTH = 8192, 64
 POLL_S, STATUS_S = 0.02, 0.5
 ANSWER_S = 60.0  # a slow disk may need long to make a recording durable
+BEGINNINGS = (Event.START, Event.REDO)
 
 
 class RecorderNode(Node):
-    """Feeds raw messages to a RecordingSession and asks it for what the services want."""
+    """Feeds raw messages to a RecordingSession and asks it for what the operator wants."""
 
     def __init__(self) -> None:
         """Subscribe to every topic of the task."""
         super().__init__("recorder")
         self._config = p = declare(self, RecorderConfig)
         setup = load_setup(p.task, p.robot or None)
+        rules = load_yaml(config_dir() / "teleop" / f"{p.rules}.yaml", RecorderRules)
         clock = RosClock(self)
-        self._clock_ns = clock.now_ns
+        self._now_ns = clock.now_ns
         stats = {plan.name: TopicStats(plan) for plan in plan_topics(setup, p.state_rate_hz)}
-        header = header_of(
-            setup,
-            operator=p.operator,
-            notes=p.notes,
-            namespace=self.get_namespace(),
-            is_sim_time=bool(self.get_parameter("use_sim_time").value),
-        )
-        self._session = RecordingSession(Path(p.root), header, stats, int(p.queue_mb * 1e6), clock)
+        is_sim_time = bool(self.get_parameter("use_sim_time").value)
+        namespace = self.get_namespace()
+        header = header_of(setup, operator=p.operator, notes=p.notes, namespace=namespace, is_sim_time=is_sim_time)
+        queue_bytes = int(p.queue_mb * 1e6)
+        self._clock_watch = ClockWatch(is_simulated=is_sim_time)
+        self._session = RecordingSession(Path(p.root), header, stats, queue_bytes, clock, rules.reject)
+        self._flow, self._health = Flow(rules.flow), Health(rules.warn)
+        self._warnings: dict[str, str] = {}
+        self._warned: set[str] = set()
         self._waiting: list[tuple[Callable[[], bool], int, Future]] = []
         for topic in stats.values():
-            self._subscribe(topic.plan)
-        for name, event in SERVICES.items():
-            self.create_service(Trigger, name, partial(self._on_service, event))
+            subscribe_raw(self, topic.plan, self._session, self._now_ns)
+        for event in Event:
+            if event not in OWN_EVENTS:
+                self.create_service(Trigger, service_of(event), partial(self._on_service, event))
+        self._hear(topics.RECORDER_TASK_TEXT, lambda text: self._session.describe(instruction=text))
+        self._hear(topics.RECORDER_OPERATOR, lambda text: self._session.describe(operator=text))
+        self._hear(topics.RECORDER_NOTE, self._note)
+        self._hear(topics.RECORDER_FLOW, self._flow.change)
+        self._cue = self.create_publisher(String, topics.RECORDER_CUE, qos.STREAM)
         self._diagnostics = Diagnostics(self, "recorder")
-        self._reported_ns = self._clock_ns()
+        self._reported_ns = self._now_ns()
         self.create_timer(POLL_S, self._poll)
         self.create_timer(STATUS_S, self._report)
 
-    def _subscribe(self, plan: TopicPlan) -> None:
-        depth = IMAGE_DEPTH if plan.is_image else STREAM_DEPTH
-        profile = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE)
-        events = SubscriptionEventCallbacks(
-            message_lost=lambda lost: self._session.lose(plan.name, lost.total_count_change)
-        )
-        receive, now_ns = self._session.receive, self._clock_ns
-        self.create_subscription(
-            CLASSES[plan.type],
-            plan.name,
-            lambda data: receive(plan.name, data, now_ns()),
-            profile,
-            raw=True,
-            event_callbacks=events,
-        )
+    def _hear(self, topic: str, act: Callable[[str], None]) -> None:
+        """Act on a text; one that makes no sense is refused in the log."""
+
+        def guarded(msg: String) -> None:
+            try:
+                act(msg.data.strip())
+            except IlError as error:
+                self.get_logger().warning(f"'{topic}' refused: {error}")
+            self._report()
+
+        self.create_subscription(String, topic, guarded, qos.STREAM)
+
+    def _note(self, text: str) -> None:
+        key, separator, value = (part.strip() for part in text.partition(":"))
+        if not separator or not key:
+            raise ConfigError("note", f"expected '<key>: <text>', got '{text}'")
+        self._session.note(key, value)
 
     async def _on_service(self, event: Event, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Answer when it is done, without holding up the messages meanwhile."""
-        if event is Event.START and self._silent() is not None:
+        begins = resolve(self._session.status.state, event) in BEGINNINGS
+        if begins and self._silent() is not None:
             await self._until(lambda: self._silent() is None, self._config.start_timeout_s)
         try:
-            if event is Event.START and (silence := self._silence()):
+            if begins and (silence := self._silence()):
                 raise GraphError(silence)
-            answer = self._session.handle(event)
-            await self._until(answer.done, ANSWER_S)
-            if not answer.done():
-                raise GraphError(f"{event.value}: the disk did not answer within {ANSWER_S:.0f} s")
-            response.success, response.message = True, answer.result()
+            now = self._flow.ask(event, self._session.status, self._now_ns())
+            if now is None:
+                response.success, response.message = await self._postponed()
+            else:
+                answer = self._session.handle(now)
+                await self._until(answer.done, ANSWER_S)
+                if not answer.done():
+                    raise GraphError(f"{event.value}: the disk did not answer within {ANSWER_S:.0f} s")
+                response.success, response.message = True, answer.result()
         except IlError as error:
             response.success, response.message = False, str(error)
         self.get_logger().info(response.message)
+        self._report()
         return response
+
+    async def _postponed(self) -> tuple[bool, str]:
+        """Wait for the end of the countdown; success and what became of it."""
+        if not self._flow.is_counting_down:
+            return True, "the countdown or pause is called off"
+        await self._until(lambda: not self._flow.is_counting_down, self._flow.config.countdown_s + ANSWER_S)
+        is_recording = self._session.status.state is State.RECORDING
+        return is_recording, f"recording {self._session.path}" if is_recording else "the countdown was called off"
 
     def _until(self, condition: Callable[[], bool], timeout_s: float) -> Future:
         """Awaitable that completes when a condition holds or the time is over."""
@@ -116,20 +128,42 @@ class RecorderNode(Node):
         if condition():
             future.set_result(None)
         else:
-            self._waiting.append((condition, self._clock_ns() + int(timeout_s * 1e9), future))
+            self._waiting.append((condition, self._now_ns() + int(timeout_s * 1e9), future))
         return future
 
     def _poll(self) -> None:
         self._session.poll()
-        now_ns = self._clock_ns()
+        now_ns = self._now_ns()
+        if (stepped := self._clock_watch.check(now_ns)) and self._session.status.state is State.RECORDING:
+            self._session.fail(stepped)
+            self.get_logger().error(stepped)
+        events, cues = self._flow.tick(self._session.status, now_ns)
+        for event in events:
+            self._do_by_itself(event)
+        for cue in cues:
+            self._tell(cue)
         ready = [w for w in self._waiting if w[0]() or now_ns > w[1]]
         self._waiting = [w for w in self._waiting if w not in ready]
         for _, _, future in ready:
             future.set_result(None)
 
+    def _do_by_itself(self, event: Event) -> None:
+        """Carry out what the flow asks for; a start with a silent topic is called off aloud."""
+        silence = self._silence() if event in BEGINNINGS else ""
+        if silence:
+            self._tell(Cue(Kind.WARNING, silence))
+            self.get_logger().error(silence)
+        else:
+            self._session.handle(event)
+
+    def _tell(self, cue: Cue) -> None:
+        self._cue.publish(String(data=cue.text))
+        if cue.kind is not Kind.COUNT:
+            self._report()
+
     def _silent(self) -> TopicStats | None:
         limit_ns = int(self._config.silent_s * 1e9)
-        return silent_topic(list(self._session.stats.values()), self._clock_ns(), limit_ns)
+        return silent_topic(list(self._session.stats.values()), self._now_ns(), limit_ns)
 
     def _silence(self) -> str:
         """Which required topic is silent and who publishes it, or nothing."""
@@ -137,18 +171,29 @@ class RecorderNode(Node):
         if topic is None:
             return ""
         publishers = [i.node_name for i in self.get_publishers_info_by_topic(topic.plan.name)]
-        return silence_text(topic, self._clock_ns(), publishers)
+        return silence_text(topic, self._now_ns(), publishers)
 
     def _report(self) -> None:
-        """Publish the state twice a second, and go to fault if a stream broke off."""
-        now_ns = self._clock_ns()
-        is_on_time = now_ns - self._reported_ns < 2 * STATUS_S * 1e9  # else we stalled, not the topics
-        self._reported_ns = now_ns
+        """Publish the state twice a second and on every change; go to fault if a stream broke off."""
+        now_ns = self._now_ns()
+        since_ns = now_ns - self._reported_ns
+        is_on_time = since_ns < 2 * STATUS_S * 1e9  # else we stalled, not the topics
+        is_recording = self._session.status.state is State.RECORDING
+        stats = self._session.stats.values()
+        if since_ns >= 0.9 * STATUS_S * 1e9 or since_ns < 0:  # a rate over less is noise
+            self._reported_ns = now_ns
+            for topic in stats:
+                topic.measure_rate(now_ns)
+            self._warnings = self._health.warnings(stats, now_ns, is_recording=is_recording)
+            fresh = set(self._warnings) - self._warned if is_recording else set()
+            self._warned = set(self._warnings) if is_recording else set()
+            for name in sorted(fresh):
+                self._cue.publish(String(data=Cue(Kind.WARNING, f"{name}: {self._warnings[name]}").text))
         silence = self._silence()
-        if silence and is_on_time and self._session.status.state is State.RECORDING:
+        if silence and is_on_time and is_recording:
             self._session.fail(silence)
             self.get_logger().error(silence)
-        level, message, values = status_of(self._session, now_ns, silence)
+        level, message, values = status_of(self._session, now_ns, silence, self._warnings, self._flow)
         self._diagnostics.publish(Level[level], message, values)
 
     def on_shutdown_safe(self) -> None:

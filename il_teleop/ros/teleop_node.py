@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 from functools import partial
+from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState, Joy
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from il_core import topics
 from il_core.config import config_dir, load_setup, load_yaml
@@ -22,21 +23,20 @@ from il_core.ros.diagnostics import Diagnostics, Level
 from il_core.ros.node import run
 from il_core.ros.params import declare
 from il_core.wire import JointMap, ee_pose_from, opening_from
+from il_teleop.buttons import Buttons, Panel
 from il_teleop.config import TeleopConfig
-from il_teleop.devices.joy import JoyDevice, JoyLayout
-from il_teleop.devices.keyboard import HELP, KeyboardDevice, Terminal
-from il_teleop.recorder import Event
-from il_teleop.retarget import RetargetConfig, RetargetedDevice
+from il_teleop.device import Bench, find
+from il_teleop.devices.keyboard import Terminal
+from il_teleop.pedal import Assisted, Pedal
+from il_teleop.recorder import OWN_EVENTS, Event, service_of
+from il_teleop.retarget import MotionSource, RetargetConfig, RetargetedDevice
 
 RATE_HZ = 50
 STATUS_S = 0.5
-SERVICES = {
-    Event.START: topics.RECORDER_START,
-    Event.STOP: topics.RECORDER_STOP,
-    Event.KEEP: topics.RECORDER_KEEP,
-    Event.DISCARD: topics.RECORDER_DISCARD,
-    Event.SUCCESS: topics.RECORDER_SUCCESS,
-    Event.FAILURE: topics.RECORDER_FAILURE,
+CLASSES = {
+    "sensor_msgs/msg/Joy": Joy,
+    "sensor_msgs/msg/JointState": JointState,
+    "geometry_msgs/msg/PoseStamped": PoseStamped,
 }
 
 
@@ -51,33 +51,37 @@ class TeleopNode(Node):
         self._joints = JointMap(setup.robot)
         self._now_ns = RosClock(self).now_ns
         self._open = contextlib.ExitStack()
-        limits = load_yaml(config_dir() / "teleop" / "retarget.yaml", RetargetConfig)
-        self._make_device(config)
-        self._device = RetargetedDevice(self._source, limits)
+        folder = config_dir() / "teleop"
+        buttons = load_yaml(folder / "buttons.yaml", Buttons)
+        self._source = find(config.device).make(Bench(setup, config.layout, buttons))
+        self._open.callback(self._source.close)
+        self._pedal = Pedal.open(config.pedal, buttons.pedal) if config.pedal else None
+        self._keys: tuple[Terminal, Panel] | None = None
+        if not self._source.owns_terminal and sys.stdin is not None and sys.stdin.isatty():
+            self._keys = self._open.enter_context(Terminal()), Panel(buttons.keys)
+        self._panels = [*([self._pedal.panel] if self._pedal else []), *([self._keys[1]] if self._keys else [])]
+        moved: MotionSource = self._source
+        for panel in self._panels:
+            moved = Assisted(moved, panel)
+        limits = load_yaml(folder / "retarget.yaml", RetargetConfig)
+        self._device = RetargetedDevice(moved, limits, self._source.feel, is_sending=not self._source.claims)
         self._pose = self.create_publisher(PoseStamped, topics.TELEOP_POSE, qos.STREAM)
         self._gripper = self.create_publisher(JointState, topics.TELEOP_GRIPPER, qos.STREAM)
         self.create_subscription(PoseStamped, topics.EE_POSE, self._on_ee_pose, qos.LATEST)
         self.create_subscription(JointState, topics.TARGET_GRIPPER, self._on_gripper, qos.LATEST)
-        self._recorder = {e: self.create_client(Trigger, name) for e, name in SERVICES.items()}
+        for given in self._source.inputs:
+            self.create_subscription(CLASSES[given.type], given.topic, partial(self._hear, given.key), qos.STREAM)
+        operators = [event for event in Event if event not in OWN_EVENTS]
+        self._recorder = {event: self.create_client(Trigger, service_of(event)) for event in operators}
+        self._claim = self.create_client(SetBool, topics.claim(self._source.claims)) if self._source.claims else None
+        self._is_claimed = False
         self._diagnostics = Diagnostics(self, "teleop")
         self.create_timer(1.0 / RATE_HZ, self._cycle)
         self.create_timer(STATUS_S, self._report)
 
-    def _make_device(self, config: TeleopConfig) -> None:
-        """Open the device that the parameter names."""
-        self._source: KeyboardDevice | JoyDevice
-        self._keyboard: tuple[KeyboardDevice, Terminal] | None = None
-        if config.device == "keyboard":
-            self._source = keyboard = KeyboardDevice()
-            self._keyboard = keyboard, self._open.enter_context(Terminal())
-        else:
-            layout = load_yaml(config_dir() / "teleop" / f"{config.layout}.yaml", JoyLayout)
-            self._source = joy = JoyDevice(layout)
-            self.create_subscription(Joy, topics.JOY, partial(self._on_joy, joy), qos.STREAM)
-
-    def _on_joy(self, joy: JoyDevice, msg: Joy) -> None:
+    def _hear(self, key: str, msg: Any) -> None:  # noqa: ANN401 - message class varies
         try:
-            joy.receive(msg.axes, msg.buttons, self._now_ns())
+            self._source.hear(key, msg, self._now_ns())
         except DeviceError as error:
             self.get_logger().error(str(error), throttle_duration_sec=1.0)
 
@@ -90,49 +94,67 @@ class TeleopNode(Node):
     def _cycle(self) -> None:
         """Read the device, publish the wish, pass recorder keys on."""
         now_ns = self._now_ns()
-        if self._keyboard is not None:
-            self._read_keys(*self._keyboard, now_ns)
+        self._source.poll(now_ns)
+        if self._pedal is not None:
+            self._pedal.poll()
+        if self._keys is not None:
+            terminal, panel = self._keys
+            for key in terminal.keys():
+                panel.press(key)
+        if self._source.wants_help:
+            self._source.wants_help = False
+            self._say(self._source.help)
         before = self._device.reason
         command = self._device.command(now_ns)
         if command is not None:
             self._pose.publish(pose_stamped_msg(command.stamp_ns, command.T_base_ee_des))
             self._gripper.publish(opening_msg(command.stamp_ns, command.gripper_des, self._joints))
+        if self._claim is not None:
+            self._lead(now_ns)
         if self._device.reason != before:
             self._say(self._device.reason or "clutch is closed: driving")
-        for event in self._source.take_events():
+        beside = [event for panel in self._panels for event in panel.take_events()]
+        for event in [*self._source.take_events(), *beside]:
             self._call_recorder(event)
 
-    def _read_keys(self, keyboard: KeyboardDevice, terminal: Terminal, now_ns: int) -> None:
-        for key in terminal.keys():
-            keyboard.press(key, now_ns)
-        if keyboard.wants_help:
-            keyboard.wants_help = False
-            print(HELP, flush=True)
+    def _lead(self, now_ns: int) -> None:
+        """For a device that claims the arm: claim with the clutch, and send the wish for the gripper."""
+        is_held = not self._device.reason
+        if is_held != self._is_claimed and self._claim is not None and self._claim.service_is_ready():
+            self._is_claimed = is_held
+            self._claim.call_async(SetBool.Request(data=is_held)).add_done_callback(self._on_answer)
+        opening = self._device.motion.gripper_des
+        if opening is not None:
+            self._gripper.publish(opening_msg(now_ns, opening, self._joints))
 
     def _call_recorder(self, event: Event) -> None:
         client = self._recorder[event]
         if not client.service_is_ready():
             self._say(f"{event.value}: no recorder is running; start `il up record`")
             return
-        client.call_async(Trigger.Request()).add_done_callback(self._on_recorder_answer)
+        client.call_async(Trigger.Request()).add_done_callback(self._on_answer)
 
-    def _on_recorder_answer(self, answer: Future) -> None:
+    def _on_answer(self, answer: Future) -> None:
         self._say(answer.result().message)
 
     def _say(self, text: str) -> None:
-        """Tell the person at the keyboard, or the log."""
-        if self._keyboard is not None:
+        """Tell the person at the terminal, or the log."""
+        if self._source.owns_terminal or self._keys is not None:
             print(text, flush=True)
-        else:
+        elif text:
             self.get_logger().info(text)
 
     def _report(self) -> None:
         reason = self._device.reason
-        self._diagnostics.publish(Level.OK, reason or "driving", {"is_engaged": not reason})
+        fault = self._device.motion.fault or (self._pedal.fault if self._pedal is not None else "")
+        level = Level.WARN if fault else Level.OK
+        self._diagnostics.publish(level, fault or reason or "driving", {"is_engaged": not reason})
 
     def on_shutdown_safe(self) -> None:
         """Give the terminal back; the arm holds because no target comes any more."""
         self._open.close()
+        if self._pedal is not None:
+            self._pedal.close()
 
 
 def main() -> None:

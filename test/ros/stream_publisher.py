@@ -47,10 +47,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--without", default="")
     parser.add_argument("--silence", default="", help="topic that stops at SIGUSR1")
+    parser.add_argument("--pause", type=float, default=1e9, help="... for so long [s]")
     options = parser.parse_args()
     stop: list[int] = []
-    silence: list[int] = []
-    signal.signal(signal.SIGUSR1, lambda *_: silence.append(1))
+    silence: list[float] = []
+    signal.signal(signal.SIGUSR1, lambda *_: silence.append(time.monotonic()))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.append(1))
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -69,7 +70,7 @@ def main() -> None:
     while not stop:
         now_ns = time.time_ns()
         for name, (publisher, msg, every) in streams.items():
-            is_silent = bool(silence) and name == options.silence
+            is_silent = name == options.silence and silence != [] and time.monotonic() < silence[0] + options.pause
             if k % every == 0 and not is_silent:
                 msg.header.stamp = time_msg(now_ns)
                 publisher.publish(msg)

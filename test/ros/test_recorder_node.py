@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -21,7 +23,11 @@ from il_core.store.recording import Recording, list_recordings
 from il_core.types import Outcome
 
 pytest.importorskip("rclpy")
-from il_cli.ros.session import Session  # noqa: E402 - needs ROS
+from std_msgs.msg import String  # noqa: E402 - needs ROS
+
+from il_cli.ros.session import Session  # noqa: E402
+from il_core.ros import qos  # noqa: E402
+from il_teleop.cue import Kind, cue_from  # noqa: E402
 
 pytestmark = pytest.mark.ros
 PUBLISHER = Path(__file__).with_name("stream_publisher.py")
@@ -105,12 +111,16 @@ def test_every_message_published_while_recording_is_on_disk_with_its_stamp(nodes
     for topic, _, log_ns, stamp_ns in recording.raw_messages():
         stored.setdefault(topic, []).append(stamp_ns)
         assert -1_000_000 < log_ns - stamp_ns < 1_000_000_000
+    assert stored.pop(topics.DIAGNOSTICS), "what the recorder says of itself is in there too"
     assert set(stored) == set(published)
     assert len(stored[topics.JOINT_STATES]) > 1000
     for topic, stamps in stored.items():
         window = [t for t in published[topic] if stamps[0] <= t <= stamps[-1]]
         assert stamps == window, topic
-        assert sum(recording.header.topics[topic].lost.values()) == 0
+        account = recording.header.topics[topic]
+        assert account.received + sum(account.lost.values()) == len(window)
+        assert sum(account.lost.values()) == 0
+    assert json.loads(recording.header.notes["sync"])[topics.JOINT_STATES]["rate_hz"] == pytest.approx(1000, rel=0.1)
 
 
 def test_discard_removes_and_a_silent_topic_is_named(nodes: Nodes, session: Session):
@@ -148,3 +158,125 @@ def test_a_killed_recorder_leaves_earlier_recordings_whole(nodes: Nodes, session
     assert sum(1 for _ in Recording.open(path).messages()) == sum(Recording.open(path).counts.values())
     with pytest.raises(RecordingError, match="never finished"):
         Recording.open(partial)
+
+
+class Desk:
+    """What an operator says to the recorder and hears from it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session, self.cues = session, []
+        self._texts = {
+            name: session.node.create_publisher(String, name, qos.STREAM)
+            for name in (
+                topics.RECORDER_TASK_TEXT,
+                topics.RECORDER_OPERATOR,
+                topics.RECORDER_NOTE,
+                topics.RECORDER_FLOW,
+            )
+        }
+        session.node.create_subscription(String, topics.RECORDER_CUE, self._hear, qos.STREAM)
+
+    def _hear(self, msg: String) -> None:
+        self.cues.append((time.monotonic(), cue_from(msg.data)))
+
+    def say(self, topic: str, text: str) -> None:
+        self.session.wait(lambda: self._texts[topic].get_subscription_count() > 0, 10.0, f"recorder hears {topic}")
+        self._texts[topic].publish(String(data=text))
+
+    def value(self, key: str) -> str:
+        return self.session.diagnostics["recorder"].get(key, "")
+
+    def wait_value(self, key: str, text: str) -> None:
+        self.session.wait(lambda: self.value(key) == text, 10.0, f"recorder says {key} = {text}")
+
+
+def test_an_operator_runs_a_session_by_texts_services_and_ear(nodes: Nodes, session: Session):
+    """Countdown, task text, operator, quality, redo of the last one, and what is heard of it."""
+    nodes.publisher()
+    nodes.recorder()
+    desk = Desk(session)
+    session.wait(lambda: "recorder" in session.diagnostics, 20.0, "the recorder")
+    desk.say(topics.RECORDER_TASK_TEXT, "pour the tea")
+    desk.say(topics.RECORDER_OPERATOR, "Ada")
+    desk.say(topics.RECORDER_NOTE, "cup: blue")
+    desk.say(topics.RECORDER_FLOW, "countdown_s: 2")
+    desk.say(topics.RECORDER_FLOW, "nonsense: 2")
+    desk.wait_value("task_text", "pour the tea")
+    desk.wait_value("operator", "Ada")
+    desk.wait_value("note:cup", "blue")
+
+    asked_s = time.monotonic()
+    path = session.trigger(topics.RECORDER_START, 15.0).split()[-1]
+    assert 1.9 < time.monotonic() - asked_s < 4.0, "answered when it really began"
+    desk.wait_value("state", "recording")
+    session.trigger(topics.recorder_quality(4))
+    session.trigger(topics.RECORDER_NEXT)
+    assert session.trigger(topics.RECORDER_NEXT).split()[-1] == path
+    header = Recording.open(path).header
+    assert (header.instruction, header.operator, header.notes["cup"]) == ("pour the tea", "Ada", "blue")
+    assert header.notes["quality"] == "4"
+    session.wait(lambda: len(desk.cues) >= 5, 5.0, "cues")
+    assert [cue.words for _, cue in desk.cues[:5]] == ["2", "1", "recording", "stopped", "kept 1"]
+
+    desk.say(topics.RECORDER_FLOW, "countdown_s: 0")
+    time.sleep(0.3)
+    session.trigger(topics.RECORDER_REDO, 15.0)
+    assert list_recordings(nodes.root) == [Path(path)], "it stays until another takes its place"
+    session.trigger(topics.RECORDER_STOP)
+    second = Path(session.trigger(topics.RECORDER_KEEP).split()[-1])
+    assert list_recordings(nodes.root) == [second]
+    assert Recording.open(second).header.notes["replaces"] == header.name
+
+
+def test_a_topic_that_goes_bad_is_told_at_once_and_the_take_is_rejected(nodes: Nodes, session: Session):
+    """Images stop for 1.5 s: warned on diagnostics and by ear, rejected, and kept without its label."""
+    publisher = nodes.publisher("--silence", topics.color("front"), "--pause", "1.5")
+    nodes.recorder(silent_s=5.0)
+    desk = Desk(session)
+    session.trigger(topics.RECORDER_START, 20.0)
+    time.sleep(0.5)
+    publisher.send_signal(signal.SIGUSR1)
+    key = f"warning:{topics.color('front')}"
+    session.wait(lambda: "silent for" in desk.value(key), 3.0, "the warning")
+    session.wait(lambda: any(cue.kind is Kind.WARNING for _, cue in desk.cues), 3.0, "the sound of it")
+    time.sleep(1.5)
+    session.trigger(topics.RECORDER_SUCCESS)
+    assert "hole of 1" in session.trigger(topics.RECORDER_STOP)
+    answer = session.trigger(topics.RECORDER_KEEP)
+    assert answer.startswith("kept as rejected: ")
+    header = Recording.open(Path(answer.split()[-1])).header
+    assert header.outcome is Outcome.UNLABELLED
+    assert header.notes["rejected"].startswith(f"{topics.color('front')}: hole of 1")
+
+
+def test_the_console_records_by_itself_until_enough_is_kept(nodes: Nodes):
+    """`il record` in a real terminal: countdown, takes of a second, kept unasked, with what was said of them."""
+    nodes.publisher()
+    nodes.recorder()
+    ours, theirs = os.openpty()
+    options = ["--count", "2", "--countdown", "0.5", "--max-seconds", "1", "--auto", "--keep", "--cue", "bell"]
+    said = ["--operator", "Ada", "--task-text", "pour the tea", "--note", "cup=blue"]
+    command = [sys.executable, "-m", "il_cli.main", "record", *options, *said]
+    console = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True)
+    os.close(theirs)
+    seen, end_s, is_started = b"", time.monotonic() + 40.0, False
+    try:
+        while console.poll() is None:
+            assert time.monotonic() < end_s, seen.decode(errors="replace")[-2000:]
+            if select.select([ours], [], [], 0.1)[0]:
+                with contextlib.suppress(OSError):  # the terminal closes with the console
+                    seen += os.read(ours, 65536)
+            if not is_started and b"kept 0 of 2" in seen:
+                is_started = True
+                os.write(ours, b"r")
+    finally:
+        if console.poll() is None:
+            console.kill()
+            console.wait()
+        os.close(ours)
+    assert console.returncode == 0, seen.decode(errors="replace")[-2000:]
+    first, second = (Recording.open(path).header for path in list_recordings(nodes.root))
+    for header in (first, second):
+        assert (header.operator, header.instruction, header.notes["cup"]) == ("Ada", "pour the tea", "blue")
+        assert 0.8 < header.topics[topics.JOINT_STATES].seconds < 2.0
+    assert b"\a" in seen

@@ -93,7 +93,7 @@ def test_errors_are_one_sentence_and_exit_code_1(arguments, sentence):
     assert "Traceback" not in text
 
 
-@pytest.mark.parametrize("command", ["build", "info", "check", "import-hand-guided"])
+@pytest.mark.parametrize("command", ["build", "info", "check", "repair", "import-hand-guided"])
 def test_help_shows_an_example(command):
     code, text = il(command, "--help")
     assert code == 0

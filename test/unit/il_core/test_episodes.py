@@ -113,7 +113,7 @@ def test_a_missing_dataset_is_refused(tmp_path):
     ("text", "problem"),
     [
         ("{", "is unreadable"),
-        ("[]", "format_version is None"),
+        ("[]", "holds a list, not a mapping"),
         ('{"format_version": 99}', "format_version is 99, this release reads 1"),
         ('{"format_version": 1}', "is damaged: .*missing key 'spec_digest'"),
     ],

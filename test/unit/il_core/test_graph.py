@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,13 +10,13 @@ import yaml
 from il_core.errors import ConfigError
 from il_core.graph import (
     GRAPHS,
-    TRANSPORT,
     GraphOptions,
     NodeSpec,
     graph,
     node_environment,
     options_from_text,
     ros_environment,
+    transport_profile,
 )
 
 EVERYTHING = GraphOptions(checkpoint="somewhere", operator=True)
@@ -130,8 +131,16 @@ def test_environment_fills_in_and_leaves_what_is_set():
     filled = node_environment({"MUJOCO_GL": "glfw", "ROS_DOMAIN_ID": "5"})
     assert filled["MUJOCO_GL"] == "glfw"
     assert filled["ROS_DOMAIN_ID"] == "5"
-    assert filled["FASTDDS_BUILTIN_TRANSPORTS"] == TRANSPORT
+    assert Path(filled["FASTDDS_DEFAULT_PROFILES_FILE"]).read_text() == transport_profile().read_text()
+    assert node_environment({"FASTDDS_DEFAULT_PROFILES_FILE": "x"})["FASTDDS_DEFAULT_PROFILES_FILE"] == "x"
     assert filled["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+
+
+def test_old_ros_gets_the_profile_under_its_old_name_too_and_new_ros_does_not():
+    old, new = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
+    humble = ros_environment({"ROS_DISTRO": "humble"})
+    assert humble[old] == humble[new] == str(transport_profile())
+    assert old not in ros_environment({"ROS_DISTRO": "kilted"}) and old not in ros_environment({})
 
 
 def test_the_calling_process_keeps_its_threads():

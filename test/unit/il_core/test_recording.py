@@ -148,7 +148,7 @@ def test_every_flipped_bit_is_refused_before_the_first_message(tmp_path, rng):
         (lambda v: {**v, "outcome": "great"}, "unknown value 'great'"),
         (lambda v: {k: x for k, x in v.items() if k != "spec_digest"}, "missing key 'spec_digest'"),
         (lambda v: {**v, "operater": ""}, "unknown key 'operater'; did you mean 'operator'"),
-        (lambda v: [v], "format_version is None"),
+        (lambda v: [v], "holds a list, not a mapping"),
     ],
 )
 def test_a_wrong_header_is_refused_with_its_reason(tmp_path, change, message):

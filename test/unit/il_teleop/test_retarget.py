@@ -9,7 +9,7 @@ from il_core.config import config_dir, from_mapping, load_yaml
 from il_core.errors import ConfigError
 from il_core.geometry import inverse, matrix_from_rotvec, pose, rotvec_from_matrix
 from il_core.types import EePose
-from il_teleop.retarget import Motion, RetargetConfig, RetargetedDevice, Retargeter
+from il_teleop.retarget import Feel, Motion, RetargetConfig, RetargetedDevice, Retargeter
 
 DT_NS = 20_000_000
 CONFIG = load_yaml(config_dir() / "teleop" / "retarget.yaml", RetargetConfig)
@@ -103,6 +103,58 @@ def test_a_long_pause_is_not_integrated():
     retargeter.step(0, Motion(is_engaged=True), T_HOME)
     T = retargeter.step(3_000_000_000, Motion((0.0, 1.0, 0.0), is_engaged=True), T_HOME)
     assert T[1, 3] == pytest.approx(0.1 * CONFIG.max_speed_m_s)
+
+
+def test_dead_zone_and_factors_act_on_each_axis_of_a_stick():
+    feel = Feel(dead_zone=0.1, scale_linear=(1.0, -0.5, 1.0), scale_angular=(0.0, 0.0, 2.0))
+    retargeter = Retargeter(CONFIG, feel)
+    retargeter.step(0, Motion(is_engaged=True), T_HOME)
+    T = retargeter.step(DT_NS, Motion((0.4, 0.4, 0.1), (1.0, 0.05, 0.2), True), T_HOME)
+    step_m = CONFIG.max_speed_m_s * 0.02
+    np.testing.assert_allclose(T[:3, 3] - T_HOME[:3, 3], [0.4 * step_m, -0.2 * step_m, 0.0], atol=1e-12)
+    turned = rotvec_from_matrix(T[:3, :3] @ T_HOME[:3, :3].T)
+    np.testing.assert_allclose(turned, [0.0, 0.0, 0.4 * CONFIG.max_rotation_speed_rad_s * 0.02], atol=1e-9)
+
+
+@pytest.mark.parametrize("soft_start_s", [0.0, 1.0])
+def test_an_absolute_device_is_reached_from_any_posture_softly_and_never_faster_than_the_limit(rng, soft_start_s):
+    T_leader = pose([0.6, 0.2, 0.4], matrix_from_rotvec([0.3, 0.0, 0.0]) @ DOWN)
+    retargeter = Retargeter(CONFIG, Feel(is_absolute=True, soft_start_s=soft_start_s))
+    T, speeds = T_HOME, []
+    for k in range(200):
+        before, T = T, retargeter.step(k * DT_NS, Motion(is_engaged=True, T_base_device=T_leader), T)
+        speeds.append(lead(before, T)[0] / 0.02)
+    np.testing.assert_allclose(T, T_leader, atol=1e-6)
+    assert speeds[0] == 0.0
+    assert max(speeds) == pytest.approx(CONFIG.max_speed_m_s)
+    if soft_start_s:
+        assert np.diff(speeds[:50]).max() <= CONFIG.max_speed_m_s * 0.02 / soft_start_s + 1e-9
+    else:
+        assert speeds[1] == pytest.approx(CONFIG.max_speed_m_s)
+
+
+def test_a_followed_device_comes_back_to_where_it_was_with_the_tool_though_the_arm_was_stuck():
+    retargeter = Retargeter(CONFIG)
+    hand = pose([0.0, 0.0, 0.0])
+    retargeter.step(0, Motion(is_engaged=True, T_base_device=hand), T_HOME)
+    for k, x in enumerate([*np.linspace(0, 0.3, 100), *np.linspace(0.3, 0.0, 100), *np.zeros(20)], start=1):
+        T = retargeter.step(k * DT_NS, Motion(is_engaged=True, T_base_device=pose([x, 0, 0])), T_HOME)
+        assert lead(T_HOME, T)[0] <= CONFIG.max_lead_m + 1e-9
+    np.testing.assert_allclose(T, T_HOME, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"dead_zone": 1.0}, "0 <= dead_zone < 1"),
+        ({"scale_linear": (1.0, 1.0)}, "three values each"),
+        ({"is_absolute": True, "scale_linear": (0.5, 1.0, 1.0)}, "cannot be scaled"),
+        ({"soft_start_s": -1.0}, "soft_start_s >= 0"),
+    ],
+)
+def test_feels_that_nobody_could_feel_are_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        Feel(**values)
 
 
 class Hand:

@@ -1,0 +1,1 @@
+"""Depth cameras: what they must give, and the ones that give it."""
