@@ -4,7 +4,7 @@ PY := .venv/bin/python
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-franka check format bench-control clean
+.PHONY: help setup demo test test-franka check format bench-control bench-record clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench-control: setup ## measure the control layer beside robosuite; QUICK=1 is s
 	  .venv-robosuite/bin/pip install --quiet robosuite==1.5.2 mujoco==3.3.1; } || { rm -rf .venv-robosuite; \
 	  echo 'setup: robosuite could not be installed; its figures will be missing'; }
 	@PYTHONPATH=. MUJOCO_GL=egl OMP_NUM_THREADS=1 $(PY) benchmark/bench_control.py
+
+bench-record: setup ## measure recording: load, kills, corrupted files, stamps; QUICK=1 is shorter
+	@PYTHONPATH=. OMP_NUM_THREADS=1 $(PY) benchmark/bench_record.py $(ARGS)
 
 clean: ## remove .venv and everything made
 	rm -rf .venv .venv-franka outputs build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -50,7 +50,7 @@ setup(
         "cli": ["typer", "rich", "matplotlib", "plotly", "psutil"],
         "control": ["pin", "ruckig", "scipy"],
         "sim": ["mujoco"],
-        "learn": ["torch", "diffusers", "safetensors", "tensorboard", "scipy"],
+        "learn": ["torch", "diffusers", "safetensors", "tensorboard", "scipy", "accelerate", "gmr"],
         "realsense": ["pyrealsense2"],
         "test": ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"],
     },

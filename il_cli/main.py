@@ -44,7 +44,7 @@ COMMANDS = {
     "train": Entry("il_cli.train", "train", "Train a policy on a dataset."),
     "serve": Entry("il_cli.serve", "serve", "Let a trained policy drive the arm."),
     "export": Entry("il_cli.export", "export", "Write a policy as graphs that run without torch."),
-    "calibrate": Entry("il_cli.export", "calibrate", "Measure what a policy knows, so that it can tell what it does not."),
+    "calibrate": Entry("il_cli.export", "calibrate", "Measure what a policy knows, so that it tells what it does not."),
     "infer-server": Entry("il_cli.serve", "infer_server", "Make plans for robots elsewhere."),
     "latency": Entry("il_cli.latency", "latency", "Measure how late cameras, states and actions are."),
     "robot": Entry("il_cli.robot", "app", "Make a robot's files from a URDF, or show a robot."),

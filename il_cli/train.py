@@ -30,10 +30,18 @@ def train(
     robot: Annotated[str, typer.Option(help="Robot; the task's own if empty.")] = "",
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: key=value.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run in --out stopped.")] = False,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Checkpoint, of any task, whose weights to begin with.")
+    ] = None,
+    distill: Annotated[
+        Path | None, typer.Option(help="Diffusion or flow checkpoint of this task, to be done in one step.")
+    ] = None,
 ) -> None:
     """Train a policy on a dataset; Ctrl-C saves what was learned so far.
 
     Example: il train outputs/dataset --policy diffusion --out outputs/policy --set max_seconds=120
+
+    In several processes: accelerate launch --multi_gpu -m il_cli.main train outputs/dataset --set device=cuda
     """
     with _interruptible() as should_stop, _bar() as bar:
         follow = _follow(bar)
@@ -47,6 +55,8 @@ def train(
             is_resumed=resume,
             on_progress=follow,
             should_stop=should_stop,
+            start=start,
+            teacher=distill,
         )
     val = f", {result.val.position_mm:.1f} mm off on held-out episodes" if result.val else ""
     typer.echo(f"{result.path}: {result.parameters} parameters, {result.steps} steps, {result.seconds:.0f} s{val}")
@@ -66,28 +76,41 @@ def run(
     is_resumed: bool = False,
     on_progress: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
+    start: Path | None = None,
+    teacher: Path | None = None,
 ) -> TrainResult:
     """Train from a dataset folder; see :func:`il_policy.train.train` for the callbacks.
 
     Raises:
         EpisodeError: no such dataset, or nothing in it to learn from.
         SpecMismatchError: the dataset is of another robot or task.
-        CheckpointError: ``out`` cannot be written or resumed from.
+        CheckpointError: ``out`` cannot be written or resumed from, ``start`` or ``teacher`` cannot be used.
         ConfigError: unknown recipe or setting.
     """
     from il_core.config import load_setup
     from il_core.store.episodes import EpisodeStore
     from il_policy.config import load_train_config
     from il_policy.dataset import ChunkDataset
+    from il_policy.train import adapted
     from il_policy.train import train as train_policy
 
     config = load_train_config(policy, tuple(overrides))
+    if teacher is not None:
+        config = adapted(config, teacher)
     store = EpisodeStore.open(dataset)
     setup = load_setup(task or store.header.task.name, robot or None)
     store = EpisodeStore.open(dataset, setup.digest)
     samples = ChunkDataset((store.episode(k) for k in range(len(store))), setup, config)
     return train_policy(
-        samples, setup, config, out, is_resumed=is_resumed, on_progress=on_progress, should_stop=should_stop
+        samples,
+        setup,
+        config,
+        out,
+        is_resumed=is_resumed,
+        on_progress=on_progress,
+        should_stop=should_stop,
+        start=start,
+        teacher=teacher,
     )
 
 

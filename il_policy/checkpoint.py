@@ -27,6 +27,7 @@ from il_core.errors import CheckpointError, ConfigError, SpecMismatchError
 from il_core.spec import RobotSpec, TaskSpec
 from il_policy.config import TrainConfig, plain
 from il_policy.policy import ChunkModel, ChunkPolicy
+from il_policy.primitives.policy import TrajectoryModel, TrajectoryPolicy
 
 FORMAT_VERSION = 1
 MANIFEST = "policy.json"
@@ -151,7 +152,7 @@ def make_folder(directory: Path) -> None:
 
 def save(
     directory: Path,
-    model: ChunkModel,
+    model: ChunkModel | TrajectoryModel,
     setup: Setup,
     config: TrainConfig,
     data_digest: str,
@@ -175,7 +176,7 @@ def save(
         "data_digest": data_digest,
         "git_revision": git_revision(),
         "metrics": dict(metrics),
-        "parameters": sum(p.numel() for p in model.network.parameters()),
+        "parameters": model.parameter_count,
     }
     write_durably(directory / MANIFEST, json.dumps(manifest, indent=1).encode())
     remove_others(directory, "model", name)
@@ -222,7 +223,7 @@ def read_manifest(directory: Path) -> Manifest:
         raise CheckpointError(path, f"{error.problem} (in {error.source})") from error
 
 
-def load(directory: Path | str, setup: Setup, seed: int = 0) -> ChunkPolicy:
+def load(directory: Path | str, setup: Setup, seed: int = 0) -> ChunkPolicy | TrajectoryPolicy:
     """Load a policy for this robot and task; executes nothing from the files.
 
     Args:
@@ -241,15 +242,17 @@ def load(directory: Path | str, setup: Setup, seed: int = 0) -> ChunkPolicy:
         what = f"checkpoint {directory}"
         raise SpecMismatchError(what, got=manifest.spec_digest, expected=setup.digest, next_step=step)
     tensors = read_tensors(directory, manifest.weights, manifest.weights_sha256)
-    try:
-        with torch.device("meta"):  # no memory for what a manifest claims, only for what the file holds
-            model = ChunkModel.for_setup(setup, manifest.config)
-        model.load_state_dict(tensors, strict=True, assign=True)
-    except (RuntimeError, ValueError) as error:
-        problem = f"weights do not fit the network it describes: {str(error).splitlines()[0]}"
-        raise CheckpointError(directory, problem) from error
-    for name, tensor in model.state_dict().items():
+    for name, tensor in tensors.items():
         if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
             problem = f"tensor '{name}' is not finite float32 throughout; train again"
             raise CheckpointError(directory, problem)
+    try:
+        if manifest.config.head.is_trajectory:
+            return TrajectoryPolicy(setup, manifest.config, TrajectoryModel(tensors), seed)
+        with torch.device("meta"):  # no memory for what a manifest claims, only for what the file holds
+            model = ChunkModel.for_setup(setup, manifest.config)
+        model.load_state_dict(tensors, strict=True, assign=True)
+    except (KeyError, RuntimeError, ValueError) as error:
+        problem = f"weights do not fit the network it describes: {str(error).splitlines()[0]}"
+        raise CheckpointError(directory, problem) from error
     return ChunkPolicy(setup, manifest.config, model, seed)

@@ -11,120 +11,57 @@ import yaml
 
 from il_core.config import config_dir, from_mapping, load_yaml
 from il_core.errors import ConfigError
+from il_policy.data_config import ActionEncoding, AugmentConfig, CurriculumConfig, Difficulty, EnsembleConfig
+from il_policy.head_config import (
+    ActConfig,
+    DiffusionConfig,
+    Distillation,
+    FlowConfig,
+    GmmConfig,
+    Head,
+    IbcConfig,
+    MoeConfig,
+    Norm,
+    OneStepConfig,
+    Prediction,
+    PrimitiveConfig,
+    Sampler,
+    Solver,
+    VqConfig,
+)
+from il_policy.network_config import MAX_WIDTH, NetworkConfig, NetworkKind
+from il_policy.observe_config import Language, ObserveConfig
 
-MAX_WIDTH = 4096  # wider is a typing error, and a checkpoint must not make a server allocate gigabytes
-
-
-class Head(str, Enum):
-    """What turns a network into chunks."""
-
-    REGRESSION = "regression"
-    DIFFUSION = "diffusion"
-
-
-class NetworkKind(str, Enum):
-    """Networks of ``il_policy.models``."""
-
-    MLP = "mlp"
-    UNET1D = "unet1d"
-
-
-class Norm(str, Enum):
-    """Distance of the regression head."""
-
-    L1 = "l1"
-    L2 = "l2"
-
-
-class Prediction(str, Enum):
-    """What the denoiser estimates; names of diffusers' ``prediction_type``."""
-
-    EPSILON = "epsilon"
-    SAMPLE = "sample"
-
-
-class ActionEncoding(str, Enum):
-    """How tool poses become numbers for the network; a changed meaning gets a new name.
-
-    ``relative_v1``: position minus the tool position at the observation, axes of base.
-    ``absolute_v1``: position in base. Rotation (6-D, in base) and gripper are absolute in both.
-    """
-
-    RELATIVE_V1 = "relative_v1"
-    ABSOLUTE_V1 = "absolute_v1"
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """Size of the network.
-
-    Attributes:
-        kind: Which network.
-        width: Hidden width (mlp).
-        depth: Residual blocks (mlp).
-        channels: Channels per resolution (unet1d); each step down halves the horizon.
-        kernel: Kernel length, odd (unet1d).
-        groups: Groups of the group norms (unet1d).
-    """
-
-    kind: NetworkKind = NetworkKind.MLP
-    width: int = 512
-    depth: int = 3
-    channels: tuple[int, ...] = (64, 128, 256)
-    kernel: int = 5
-    groups: int = 8
-
-    def __post_init__(self) -> None:
-        """Reject sizes that cannot be built."""
-        if not 0 < self.width <= MAX_WIDTH or not 0 < self.depth <= 64:
-            raise ValueError(f"width must be in 1..{MAX_WIDTH} and depth in 1..64")
-        if not 0 < len(self.channels) <= 6 or not all(0 < c <= MAX_WIDTH for c in self.channels):
-            raise ValueError(f"channels must be one to six numbers in 1..{MAX_WIDTH}, got {self.channels}")
-        if not (0 < self.kernel < 32 and self.kernel % 2 == 1):
-            raise ValueError(f"kernel must be odd and below 32, got {self.kernel}")
-        if self.groups <= 0 or any(c % self.groups for c in self.channels):
-            raise ValueError(f"groups {self.groups} must divide every one of channels {self.channels}")
-
-
-@dataclass(frozen=True, slots=True)
-class DiffusionConfig:
-    """Noise schedule.
-
-    Attributes:
-        prediction: What the network estimates.
-        train_steps: Noise levels in training.
-        inference_steps: DDIM steps per chunk.
-    """
-
-    prediction: Prediction = Prediction.SAMPLE
-    train_steps: int = 100
-    inference_steps: int = 10
-
-    def __post_init__(self) -> None:
-        """Check the order of the two step counts."""
-        if not 1 <= self.inference_steps <= self.train_steps <= 10_000:
-            raise ValueError("need 1 <= inference_steps <= train_steps <= 10000")
-
-
-@dataclass(frozen=True, slots=True)
-class AugmentConfig:
-    """Noise on inputs, consistent with the geometry: see ``dataset.augment``.
-
-    Attributes:
-        tool_m: Standard deviation of a common displacement of the tool over the window [m]; the
-            targets stay where they are, so the policy learns the way back.
-        jitter_m: Standard deviation of independent noise on each position read [m].
-        gripper: Standard deviation of noise on the opening.
-    """
-
-    tool_m: float = 0.005
-    jitter_m: float = 0.0005
-    gripper: float = 0.01
-
-    def __post_init__(self) -> None:
-        """Reject negative noise."""
-        if min(self.tool_m, self.jitter_m, self.gripper) < 0:
-            raise ValueError("noise levels must not be negative")
+__all__ = [
+    "MAX_WIDTH",
+    "ActConfig",
+    "ActionEncoding",
+    "AugmentConfig",
+    "CurriculumConfig",
+    "DiffusionConfig",
+    "Difficulty",
+    "Distillation",
+    "EnsembleConfig",
+    "FlowConfig",
+    "GmmConfig",
+    "Head",
+    "IbcConfig",
+    "Language",
+    "MoeConfig",
+    "NetworkConfig",
+    "NetworkKind",
+    "Norm",
+    "ObserveConfig",
+    "OneStepConfig",
+    "Prediction",
+    "PrimitiveConfig",
+    "Sampler",
+    "Solver",
+    "TrainConfig",
+    "VqConfig",
+    "load_train_config",
+    "plain",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +72,15 @@ class TrainConfig:
         policy: Name of the recipe, shown in reports.
         head: How chunks are made.
         network: The network.
-        diffusion: Used by the diffusion head.
+        diffusion: Used by the diffusion head; so is each section below by the head of its name.
         norm: Used by the regression head.
+        ensemble: Blending of successive plans.
+        curriculum: Which episodes take part when.
+        quality_power: Weight of an episode's windows is (mark / 5) to this power; 0 = marks do not count.
+        patience: Validations without a better one before the training ends early, and the best model is
+            kept; 0 = the last one is.
+        observe: Inputs beyond the task's.
+        amp: Whether the network computes in bfloat16 where torch deems it safe.
         augment: Noise on inputs.
         action_encoding: Numbers the network predicts.
         observed_ticks: Ticks of proprioception the policy looks at; 0 = the task's ``n_obs``.
@@ -181,6 +125,22 @@ class TrainConfig:
     seed: int = 0
     threads: int = 1
     device: str = "cpu"
+    gmm: GmmConfig = field(default_factory=GmmConfig)
+    act: ActConfig = field(default_factory=ActConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    one_step: OneStepConfig = field(default_factory=OneStepConfig)
+    ibc: IbcConfig = field(default_factory=IbcConfig)
+    vq: VqConfig = field(default_factory=VqConfig)
+    moe: MoeConfig = field(default_factory=MoeConfig)
+    dmp: PrimitiveConfig = field(default_factory=PrimitiveConfig)
+    promp: PrimitiveConfig = field(default_factory=PrimitiveConfig)
+    gmr: PrimitiveConfig = field(default_factory=lambda: PrimitiveConfig(basis=8))
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    quality_power: float = 0.0
+    patience: int = 0
+    observe: ObserveConfig = field(default_factory=ObserveConfig)
+    amp: bool = False
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -188,6 +148,8 @@ class TrainConfig:
             raise ValueError("steps, batch_size, eval_every and threads must be positive")
         if min(self.max_seconds, self.weight_decay, self.warmup_steps, self.observed_ticks) < 0:
             raise ValueError("max_seconds, weight_decay, warmup_steps, observed_ticks must not be negative")
+        if min(self.patience, self.quality_power) < 0:
+            raise ValueError("patience and quality_power must not be negative")
         if self.learning_rate <= 0 or self.grad_clip_norm <= 0:
             raise ValueError("learning_rate and grad_clip_norm must be positive")
         if not 0 <= self.val_fraction < 1 or not 0 <= self.ema_max < 1 or self.ema_power <= 0:
@@ -201,7 +163,7 @@ def load_train_config(name: str, overrides: tuple[str, ...] = ()) -> TrainConfig
 
     Args:
         name: Recipe (``bc``, ``diffusion``, ...) or path of a YAML file.
-        overrides: Such as ``steps=2000`` or ``network.width=256``.
+        overrides: Such as ``steps=2000`` or ``network.width=256``; ``head.x`` is x of the chosen head's section.
 
     Raises:
         ConfigError: unknown file, key or value.
@@ -211,7 +173,7 @@ def load_train_config(name: str, overrides: tuple[str, ...] = ()) -> TrainConfig
     if not overrides:
         return config
     values = plain(config)
-    for override in overrides:
+    for override in sorted(overrides, key=lambda o: not o.startswith("head=")):  # the head decides what head.x means
         _override(values, override)
     return from_mapping(TrainConfig, values, f"{path} with --set {' '.join(overrides)}")
 
@@ -222,6 +184,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not separator or not key:
         raise ConfigError(f"--set {override}", "expected key=value, such as steps=2000")
     *parents, leaf = key.split(".")
+    if parents[:1] == ["head"]:
+        parents[0] = str(values["head"])
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):

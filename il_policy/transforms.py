@@ -26,7 +26,11 @@ from il_core.geometry import (
 from il_core.spec import ColourObject, Mount, TaskSpec
 from il_core.types import CameraFrame, Observation
 from il_policy.config import ActionEncoding
+from il_policy.encoders.extras import Extras
+from il_policy.layout import Layout
+from il_policy.observe_config import ObserveConfig
 
+NOTHING_MORE = ObserveConfig()
 MIN_PIXELS = 12  # fewer is noise: a 40 mm cube at 1 m covers about 100 pixels of a 320x240 image
 TRIM = 2.0  # percent cut at both ends of an extent: flying pixels of real depth cameras
 TOOL, JITTER, GRIPPER = "tool", "jitter", "gripper"
@@ -94,12 +98,13 @@ class ObservationEncoder:
     apart. Several cameras: the view not cut by the image border counts first, then the larger one.
     """
 
-    def __init__(self, setup: Setup, observed_ticks: int = 0) -> None:
+    def __init__(self, setup: Setup, observed_ticks: int = 0, observe: ObserveConfig = NOTHING_MORE) -> None:
         """Lay out the vector.
 
         Args:
             setup: Robot and task.
             observed_ticks: Ticks of proprioception used; 0 = the task's ``n_obs``.
+            observe: Further numbers, which follow the objects.
         """
         self.task = setup.task
         self.ticks = observed_ticks or setup.task.n_obs
@@ -107,12 +112,18 @@ class ObservationEncoder:
             raise ShapeError("observed_ticks", expected=f"at most {setup.task.n_obs}", got=(self.ticks,))
         self._cameras = [setup.robot.camera(name) for name in setup.task.cameras]
         self._nq = setup.robot.nq
+        self._extras = Extras(setup, observe)
         self.names = self._names()
 
     @property
     def dim(self) -> int:
         """Length of the vector."""
         return len(self.names)
+
+    @property
+    def layout(self) -> Layout:
+        """Which part of the vector is history."""
+        return Layout(self.ticks, sum(name.endswith("@0") for name in self.names))
 
     def _names(self) -> tuple[str, ...]:
         parts = {
@@ -127,7 +138,7 @@ class ObservationEncoder:
             names.append(f"{thing.name}.visible")
             names += [f"{thing.name}.position.{a}" for a in "xyz"]
             names += [f"{thing.name}.from_tool.{a}" for a in "xyz"]
-        return tuple(names)
+        return (*names, *self._extras.names)
 
     def sensitivity(self) -> dict[str, Array]:
         """How the vector changes when the tool or an opening is displaced; for augmentation.
@@ -147,8 +158,10 @@ class ObservationEncoder:
             gripper[i] = float(name.startswith("gripper"))
         return {TOOL: tool, JITTER: jitter, GRIPPER: gripper}
 
-    def encode(self, window: Sequence[Observation]) -> Array:
+    def encode(self, window: Sequence[Observation], instruction: str = "") -> Array:
         """Input vector of a window of ``n_obs`` observations, oldest first, (D,), NaN = not seen.
+
+        An empty ``instruction`` is the task file's.
 
         Raises:
             ShapeError: another number of observations.
@@ -157,7 +170,8 @@ class ObservationEncoder:
             raise ShapeError("window", expected=f"{self.task.n_obs} observations", got=(len(window),))
         states = [self.state_vector(o) for o in window[-self.ticks :]]
         previous = window[-2] if len(window) > 1 else window[-1]
-        return np.concatenate([*states, self.features(window[-1], previous)])
+        extras = self._extras.encode(window[-1], instruction)
+        return np.concatenate([*states, self.features(window[-1], previous), extras])
 
     def state_vector(self, observation: Observation) -> Array:
         """Proprioception of one tick, in the order of ``TaskSpec.state``, (Ds,).

@@ -7,15 +7,27 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from il_core.errors import IlError
 from il_core.stats import percentiles
 from il_core.types import ActionChunk
-from il_policy.policy import ChunkPolicy
 from il_policy.session import Window
 
 log = logging.getLogger(__name__)
 KEEP = 1000  # inference times behind the percentiles
+
+
+class Planner(Protocol):
+    """What a worker runs: a policy here or on another machine."""
+
+    def reset(self, seed: int) -> None:
+        """Begin a new rollout."""
+        ...
+
+    def predict(self, window: Window) -> ActionChunk:
+        """Plan from the last observations, oldest first."""
+        ...
 
 
 class InferenceWorker:
@@ -25,7 +37,7 @@ class InferenceWorker:
     :meth:`end` return only when no delivery is under way.
     """
 
-    def __init__(self, policy: ChunkPolicy, deliver: Callable[[ActionChunk], None], seed: int = 0) -> None:
+    def __init__(self, policy: Planner, deliver: Callable[[ActionChunk], None], seed: int = 0) -> None:
         """Start the thread.
 
         Args:

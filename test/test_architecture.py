@@ -21,6 +21,8 @@ ONLY_IN = {  # library -> places of the packages that may import it
     "torch": ("il_policy/",),
     "diffusers": ("il_policy/",),
     "safetensors": ("il_policy/",),
+    "accelerate": ("il_policy/",),
+    "gmr": ("il_policy/primitives/",),
     "pinocchio": ("il_control/",),
     "coal": ("il_control/",),
     "mujoco": ("il_sim/",),

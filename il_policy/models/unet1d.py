@@ -41,14 +41,22 @@ class ChunkUnet1d(nn.Module):
     """Noisy (or empty) chunk, noise level and condition in; chunk out."""
 
     def __init__(
-        self, horizon: int, action_dim: int, cond_dim: int, channels: Sequence[int], kernel: int, groups: int
+        self,
+        horizon: int,
+        action_dim: int,
+        cond_dim: int,
+        out_dim: int,
+        channels: Sequence[int],
+        kernel: int,
+        groups: int,
     ) -> None:
         """Build the layers.
 
         Args:
             horizon: Rows H, a multiple of ``2 ** (len(channels) - 1)``.
-            action_dim: Numbers per row D.
+            action_dim: Numbers per row D going in.
             cond_dim: Length C of the condition.
+            out_dim: Numbers per row coming out.
             channels: Channels per resolution.
             kernel: Kernel length, odd.
             groups: Groups of the group norms; divides every channel count.
@@ -74,10 +82,10 @@ class ChunkUnet1d(nn.Module):
             self.grow.append(nn.ConvTranspose1d(c_in, c_out, 4, stride=2, padding=1))
             self.up.append(_ResidualBlock(2 * c_out, c_out, c, kernel, groups))
             c_in = c_out
-        self.leave = nn.Sequential(_ConvBlock(c_in, c_in, kernel, groups), nn.Conv1d(c_in, action_dim, 1))
+        self.leave = nn.Sequential(_ConvBlock(c_in, c_in, kernel, groups), nn.Conv1d(c_in, out_dim, 1))
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        """Chunk x (B, H, D), noise level t (B,), condition (B, C) -> (B, H, D)."""
+        """Chunk x (B, H, D), noise level t (B,), condition (B, C) -> (B, H, out_dim)."""
         cond = torch.cat([sinusoidal(t, TIME_DIM), cond], dim=-1)
         x = x.transpose(1, 2)  # (B, D, H)
         skips: list[Tensor] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
@@ -16,8 +16,9 @@ from il_core.align import ARM, EE_POSE, Aligner, FramePairs, camera_stream
 from il_core.config import Setup
 from il_core.errors import IlError
 from il_core.ros import qos
+from il_core.types import ArmState
 
-ARM_EVERY_NS = 5_000_000  # joint states come at 1 kHz; decoding one in five is enough for ticks at 10 Hz
+T = TypeVar("T")
 
 
 class ObservationIntake:
@@ -27,7 +28,6 @@ class ObservationIntake:
         """Subscribe to what the task needs."""
         self._node, self._aligner = node, aligner
         self._joints = wire.JointMap(setup.robot)
-        self._arm_ns = 0
         self.refused: dict[str, int] = {}
         self.topics = {ARM: topics.JOINT_STATES, EE_POSE: topics.EE_POSE}
         self._subscribe(PoseStamped, topics.EE_POSE, self._on_ee_pose, qos.STREAM)
@@ -56,23 +56,25 @@ class ObservationIntake:
         raw: bool = False,
     ) -> None:
         """Subscribe; a message that cannot be used is refused and counted."""
-
-        def guarded(msg: Any) -> None:  # noqa: ANN401 - message class varies
-            try:
-                act(msg)
-            except (IlError, ValueError) as error:
-                self.refused[topic] = self.refused.get(topic, 0) + 1
-                text = f"'{topic}' refused ({self.refused[topic]} so far): {error}"
-                self._node.get_logger().warning(text, throttle_duration_sec=1.0)
-
+        guarded = partial(self._guarded, topic, act)
         self._node.create_subscription(kind, topic, guarded, profile, raw=raw)
 
+    def _guarded(self, topic: str, act: Callable[[Any], T], msg: Any) -> T | None:  # noqa: ANN401 - class varies
+        try:
+            return act(msg)
+        except (IlError, ValueError) as error:
+            self.refused[topic] = self.refused.get(topic, 0) + 1
+            text = f"'{topic}' refused ({self.refused[topic]} so far): {error}"
+            self._node.get_logger().warning(text, throttle_duration_sec=1.0)
+            return None
+
     def _on_joint_state(self, data: bytes) -> None:
-        stamp_ns = wire.header_stamp_ns_from_cdr(data)
-        if abs(stamp_ns - self._arm_ns) >= ARM_EVERY_NS:  # also when the clock was set back
-            self._arm_ns = stamp_ns
-            msg = deserialize_message(data, JointState)
-            self._aligner.push_arm(wire.arm_state_from(msg, self._joints))
+        """Take every state, as the dataset does, but decode only those that ticks use."""
+        later = partial(self._guarded, topics.JOINT_STATES, self._arm_state, data)
+        self._aligner.push_arm_later(wire.header_stamp_ns_from_cdr(data), later)
+
+    def _arm_state(self, data: bytes) -> ArmState:
+        return wire.arm_state_from(deserialize_message(data, JointState), self._joints)
 
     def _on_ee_pose(self, msg: PoseStamped) -> None:
         self._aligner.push_ee_pose(wire.ee_pose_from(msg))

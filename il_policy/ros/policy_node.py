@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
-import torch
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 import il_policy
 from il_core import topics
-from il_core.config import load_setup
+from il_core.config import Setup, load_setup
 from il_core.errors import ConfigError, StaleStreamError
 from il_core.ros import convert, qos
 from il_core.ros.clock import RosClock
@@ -20,7 +21,12 @@ from il_core.ros.diagnostics import Diagnostics, Level
 from il_core.ros.node import run
 from il_core.ros.params import declare
 from il_core.types import ActionChunk
+from il_policy.ros.doubts import DoubtPublisher
 from il_policy.ros.intake import ObservationIntake
+from il_policy.serving.acting import WorkingPolicy
+from il_policy.serving.config import load_serve_config
+from il_policy.serving.remote.client import RemotePolicy, parse_address
+from il_policy.serving.remote.link import read_key
 from il_policy.session import PolicySession
 from il_policy.worker import InferenceWorker
 
@@ -37,18 +43,43 @@ class PolicyParams:
         task: Name in config/task/ or path.
         robot: Name in config/robot/ or path; empty means the task's own.
         seed: Of the noise a diffusion policy starts from.
+        serving: Name in config/serve/ or path.
+        remote: ``host:port`` of an inference server; empty means plans are made here.
+        key: File with the key of that server.
     """
 
     checkpoint: str = ""
     task: str = "pick_place"
     robot: str = ""
     seed: int = 0
+    serving: str = "default"
+    remote: str = ""
+    key: str = ""
 
     def __post_init__(self) -> None:
-        """A policy needs a checkpoint."""
-        if not self.checkpoint:
+        """A policy needs a checkpoint, or a server and its key."""
+        if not self.checkpoint and not self.remote:
             problem = "parameter 'checkpoint' is empty; name the folder `il train` wrote"
             raise ConfigError("policy_node", problem)
+        if self.remote and not self.key:
+            problem = "parameter 'key' is empty; name the key file that the inference server uses"
+            raise ConfigError("policy_node", problem)
+
+
+def make_policy(params: PolicyParams, setup: Setup) -> WorkingPolicy:
+    """The policy of this node, warm.
+
+    Raises:
+        IlError: it cannot be served; says why.
+    """
+    config = load_serve_config(params.serving)
+    policy: WorkingPolicy
+    if params.remote:
+        policy = RemotePolicy(setup, *parse_address(params.remote), read_key(Path(params.key)), params.seed)
+    else:
+        policy = il_policy.load(params.checkpoint, setup, params.seed, config)
+    policy.warm_up()
+    return policy
 
 
 class PolicyNode(Node):
@@ -58,15 +89,14 @@ class PolicyNode(Node):
         """Load the checkpoint, warm up, then listen; planning starts with the service."""
         super().__init__("policy")
         params = declare(self, PolicyParams)
-        torch.set_num_threads(1)  # a second thread beside the control loop makes both slower
         setup = load_setup(params.task, params.robot or None)
-        policy = il_policy.load(params.checkpoint, setup, params.seed)
-        policy.warm_up()
+        self._policy = make_policy(params, setup)
         self._session = PolicySession(setup.task)
         self._now_ns = RosClock(self).now_ns
         self._late, self._reason = 0, ""
         self._publisher = self.create_publisher(MultiDOFJointTrajectory, topics.POSE_CHUNK, qos.COMMAND)
-        self._worker = InferenceWorker(policy, self._publish, params.seed)
+        self._doubts = DoubtPublisher(self, load_serve_config(params.serving).doubt)
+        self._worker = InferenceWorker(self._policy, self._publish, params.seed)
         self._diagnostics = Diagnostics(self, "policy")
         self._intake = ObservationIntake(self, setup, self._session.aligner)
         self.create_service(SetBool, topics.POLICY_ENABLE, self._on_enable)
@@ -83,6 +113,7 @@ class PolicyNode(Node):
             response.success, response.message = False, self._explain(silence)
             return response
         if request.data:
+            self._doubts.clear()
             self._worker.begin()
             self._session.start(self._now_ns())
         response.success, response.message = True, "planning" if request.data else "stopped planning"
@@ -100,8 +131,11 @@ class PolicyNode(Node):
 
     def _publish(self, chunk: ActionChunk) -> None:
         """Called by the worker; a chunk that starts in the past is still good, its first rows are skipped."""
-        self._late += self._now_ns() > chunk.start_ns
         self._publisher.publish(convert.pose_chunk_msg(chunk))
+        now_ns = self._now_ns()
+        self._late += now_ns > chunk.start_ns
+        self._policy.latency.add(max(0, now_ns - chunk.obs_ns))  # 0: the clock was set back meanwhile
+        self._doubts.tell(self._policy.report)
 
     def _silence(self) -> StaleStreamError | None:
         """What keeps an observation from being made right now."""
@@ -118,9 +152,15 @@ class PolicyNode(Node):
         silence = self._silence()
         reason = self._worker.failure or self._reason or (self._explain(silence) if silence else "")
         p50, p99 = self._worker.times_ms()
+        plan = self._policy.report
         values: dict[str, object] = {
             "inference_ms_p50": f"{p50:.2f}",
             "inference_ms_p99": f"{p99:.2f}",
+            "latency_ms_p95": f"{self._policy.latency.p95_ns() / 1e6:.1f}",
+            "runtime": self._policy.runtime,
+            "steps": plan.steps,
+            "frozen_rows": plan.frozen,
+            "doubt": f"{plan.score:.3f}",
             "chunks": self._worker.chunks,
             "late_chunks": self._late,
             "replaced_windows": self._worker.replaced,
@@ -129,7 +169,9 @@ class PolicyNode(Node):
         }
         values |= {f"refused_{topic}": count for topic, count in self._intake.refused.items()}
         idle = "planning" if self._session.is_running else "ready"
-        self._diagnostics.publish(Level.STALE if reason else Level.OK, reason or idle, values)
+        doubt = self._doubts.sentence if self._session.is_running else ""
+        level = Level.STALE if reason else Level.WARN if doubt else Level.OK
+        self._diagnostics.publish(level, reason or doubt or idle, values)
 
     def on_shutdown_safe(self) -> None:
         """Say nothing more: the controller holds where the last plan ends."""
@@ -139,6 +181,10 @@ class PolicyNode(Node):
 
 def main() -> None:
     """Run the node."""
+    table = logging.getLogger("il_policy.serving.choose")  # of measured runtimes: shown once, at start
+    table.setLevel(logging.INFO)
+    table.addHandler(logging.StreamHandler())
+    table.propagate = False
     sys.exit(run(PolicyNode))
 
 

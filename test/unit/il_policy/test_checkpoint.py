@@ -14,7 +14,7 @@ import pytest
 import torch
 from tiny_world import HALF_M, World, make_setup
 
-import il_policy
+import il_policy.checkpoint
 from il_core.config import Setup
 from il_core.errors import CheckpointError, SpecMismatchError
 from il_policy import checkpoint
@@ -26,10 +26,10 @@ FRESH_PROCESS = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from tiny_world import *
-import il_policy
+import il_policy.checkpoint
 setup = make_setup()
 o = World(setup, np.array([0.5, 0.1, HALF_M])).observe()
-chunk = il_policy.load(sys.argv[1], setup, seed=7).predict([o, o])
+chunk = il_policy.checkpoint.load(sys.argv[1], setup, seed=7).predict([o, o])
 print(chunk.start_ns, chunk.dt_ns, chunk.obs_ns)
 print(chunk.T_base_ee_des.tobytes().hex(), chunk.gripper_des.tobytes().hex())
 """

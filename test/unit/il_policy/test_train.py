@@ -44,7 +44,7 @@ def dataset(blind: Setup) -> ChunkDataset:
     return ChunkDataset([demonstrate(blind, p, f"d{i}") for i, p in enumerate(places)], blind, SMALL)
 
 
-@pytest.mark.parametrize("head", list(Head))
+@pytest.mark.parametrize("head", [Head.REGRESSION, Head.DIFFUSION])
 def test_ten_samples_are_learned_by_heart(head: Head, setup: Setup, episode: Episode, tmp_path: Path) -> None:
     ten = replace(
         episode,

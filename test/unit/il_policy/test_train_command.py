@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 from tiny_world import R_DOWN
 
-import il_policy
 from il_cli.main import COMMANDS, run
 from il_core.config import load_setup
 from il_core.geometry import pose
 from il_core.store.episodes import EpisodeStore
 from il_core.types import Episode, Observation, Outcome
+from il_policy import checkpoint
+from il_policy.config import Head
 
 TASK = "draw_symbol"
 QUICK = ["--policy", "bc", "--set", "network.width=32", "--set", "eval_every=10"]
@@ -37,7 +43,50 @@ def dataset(tmp_path: Path) -> Path:
 def test_a_dataset_becomes_a_checkpoint(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", str(dataset), "--out", str(tmp_path / "ck"), *QUICK, "--set", "steps=20"], COMMANDS) == 0
     assert "20 steps" in capsys.readouterr().out
-    assert il_policy.load(tmp_path / "ck", load_setup(TASK)).config.network.width == 32
+    assert checkpoint.load(tmp_path / "ck", load_setup(TASK)).config.network.width == 32
+
+
+def test_a_diffusion_policy_is_distilled_into_one_step_and_others_are_refused(
+    dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    quick = ["--set", "steps=10", "--set", "augment.tool_m=0"]
+    small = ["--set", "network.width=32", *quick]
+    train = ["train", str(dataset), "--out"]
+    assert run([*train, str(tmp_path / "teacher"), "--policy", "diffusion", *small], COMMANDS) == 0
+    distil = ["--policy", "one_step", "--distill", str(tmp_path / "teacher"), *quick]
+    assert run([*train, str(tmp_path / "student"), *distil], COMMANDS) == 0
+    student = checkpoint.load(tmp_path / "student", load_setup(TASK))
+    assert student.config.head is Head.ONE_STEP and student.config.network.width == 32
+    assert run([*train, str(tmp_path / "bc"), *QUICK, "--set", "steps=1"], COMMANDS) == 0
+    again = [*distil[:3], str(tmp_path / "bc"), *quick]
+    assert run([*train, str(tmp_path / "no"), *again], COMMANDS) == 1
+    assert "its head is 'regression'; only diffusion and flow can be distilled" in said(capfd)
+    assert run([*train, str(tmp_path / "no"), "--policy", "one_step", *quick], COMMANDS) == 1
+    assert "use `il train --distill CHECKPOINT`" in said(capfd)
+
+
+def said(capfd: pytest.CaptureFixture[str]) -> str:
+    """Everything on standard error, in one line."""
+    return " ".join(capfd.readouterr().err.split())
+
+
+def test_two_processes_train_one_policy(dataset: Path, tmp_path: Path) -> None:
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    launch += ["--main_process_port", str(free_port()), "-m", "il_cli.main", "train", str(dataset)]
+    out = tmp_path / "ck"
+    subprocess.run([*launch, "--out", str(out), *QUICK, "--set", "steps=10"], check=True, timeout=120)
+    assert trained_steps(out) == 10
+    checkpoint.load(out, load_setup(TASK))
+    state = load_file(next(out.glob("training-*.safetensors")))
+    assert not torch.equal(state["generator.0"], state["generator.1"]), "each draws batches of its own"
+
+
+def free_port() -> int:
+    """A TCP port nobody uses at the moment."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
 
 
 def test_ctrl_c_saves_what_was_learned_and_resume_goes_on(dataset: Path, tmp_path: Path) -> None:

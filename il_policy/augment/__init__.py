@@ -1,0 +1,1 @@
+"""Noise and disturbances that training inputs get, and inputs on the robot do not."""

@@ -1,0 +1,52 @@
+"""Numbers added to the input vector: joint torques, the wrench on the tool, the instruction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from il_core.config import Setup
+from il_core.errors import EpisodeError
+from il_core.geometry import Array
+from il_core.types import Observation
+from il_policy.encoders.text import encode_text
+from il_policy.observe_config import Language, ObserveConfig
+
+
+class Extras:
+    """Lays out and fills the part of the input vector that ``ObserveConfig`` asks for."""
+
+    def __init__(self, setup: Setup, config: ObserveConfig) -> None:
+        """Take names from robot and settings."""
+        self._config, self._default = config, setup.task.instruction
+        self._known: dict[str, Array] = {}
+        torque = [f"tau.{i}" for i in range(setup.robot.nq)] if config.torque else []
+        wrench = [f"wrench.{a}" for a in ("fx", "fy", "fz", "tx", "ty", "tz")] if config.wrench else []
+        said = config.language is not Language.NONE
+        language = [f"language.{i}" for i in range(config.language_dim)] if said else []
+        self.names = (*torque, *wrench, *language)
+
+    def encode(self, observation: Observation, instruction: str = "") -> Array:
+        """Numbers of one tick, in the order of ``names``.
+
+        Args:
+            observation: The newest tick.
+            instruction: The task in words; empty = the task file's.
+
+        Raises:
+            EpisodeError: torques or wrench are wanted and the observation has none.
+        """
+        parts, where = [np.zeros(0)], f"observation at {observation.tick_ns}"
+        if self._config.torque:
+            if observation.arm is None:
+                raise EpisodeError(where, "no joint state, but the policy observes torques; record joint_states")
+            parts.append(observation.arm.tau)
+        if self._config.wrench:
+            if observation.wrench is None:
+                raise EpisodeError(where, "no wrench, but the policy observes it; record the force sensor")
+            parts.append(observation.wrench)
+        if self._config.language is not Language.NONE:
+            text = instruction or self._default
+            if text not in self._known:
+                self._known[text] = encode_text(self._config.language, text, self._config.language_dim)
+            parts.append(self._known[text])
+        return np.concatenate(parts)

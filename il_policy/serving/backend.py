@@ -1,0 +1,174 @@
+"""Who computes the graphs of an exported policy: ONNX Runtime or OpenVINO; torch has its own module.
+
+Graphs, all with a batch of one, float32:
+
+| graph | inputs | outputs |
+|---|---|---|
+| ``encode`` | ``inputs`` (1, D), NaN = not seen | ``cond`` (1, C) |
+| ``step`` | ``x`` (1, H, A), ``t`` (1,), ``cond`` | network output (1, H, A) |
+| ``guided`` | as ``step``, and ``target``, ``weight`` (1, H, A), ``gain``, ``skip`` (1,) | output, pull on x |
+| ``whole`` | ``cond``, ``noise`` (1, H, A) | chunk (1, H, A), normalised |
+
+The pull is the gradient that real-time chunking needs, see :mod:`il_policy.serving.rtc`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from il_core.errors import CheckpointError, ConfigError
+from il_policy.serving.artifact import Artifact, checked
+
+Floats = NDArray[np.float32]
+Feeds = Mapping[str, Floats]
+ENCODE, STEP, GUIDED, WHOLE = "encode", "step", "guided", "whole"
+ONNX, OPENVINO, TORCH = "onnx", "openvino", "torch"
+
+
+class Backend(Protocol):
+    """Computes graphs by name; used by one thread at a time."""
+
+    name: str
+    threads: int
+
+    def has(self, graph: str) -> bool:
+        """Whether that graph can be computed here."""
+        ...
+
+    def run(self, graph: str, feeds: Feeds) -> tuple[Floats, ...]:
+        """Outputs of a graph, in the order of the table above."""
+        ...
+
+
+class OnnxBackend:
+    """ONNX Runtime on the CPU."""
+
+    name = ONNX
+
+    def __init__(self, directory: Path, artifact: Artifact, threads: int = 1) -> None:
+        """Load all graphs.
+
+        Raises:
+            CheckpointError: the export has no ONNX graphs, or they are damaged.
+            ConfigError: onnxruntime is not installed.
+        """
+        try:
+            import onnxruntime  # type: ignore[import-untyped]
+        except ImportError as error:
+            raise ConfigError("runtime 'onnx'", "onnxruntime is missing; pip install onnxruntime") from error
+        self.threads = threads
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        # A waiting thread that spins takes the core from the control loop beside it.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        self._sessions: dict[str, Any] = {}
+        for graph, data in _graphs(directory, artifact, ONNX).items():
+            try:
+                session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            except Exception as error:  # its own exception classes share no base
+                raise CheckpointError(directory, f"graph '{graph}' is refused by onnxruntime: {error}") from error
+            self._sessions[graph] = session
+
+    def has(self, graph: str) -> bool:
+        """Whether the export has it."""
+        return graph in self._sessions
+
+    def run(self, graph: str, feeds: Feeds) -> tuple[Floats, ...]:
+        """Outputs; inputs a graph does not use are left away."""
+        session = self._sessions[graph]
+        wanted = {i.name for i in session.get_inputs()}
+        return tuple(session.run(None, {k: v for k, v in feeds.items() if k in wanted}))  # raises if one is missing
+
+
+class OpenVinoBackend:
+    """OpenVINO on the CPU."""
+
+    name = OPENVINO
+
+    def __init__(self, directory: Path, artifact: Artifact, threads: int = 1) -> None:
+        """Compile all graphs.
+
+        Raises:
+            CheckpointError: the export has no OpenVINO graphs, or they are damaged.
+            ConfigError: openvino is not installed.
+        """
+        try:
+            import openvino  # type: ignore[import-untyped]
+        except ImportError as error:
+            raise ConfigError("runtime 'openvino'", "openvino is missing; pip install openvino") from error
+        self.threads = threads
+        core = openvino.Core()
+        options = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",  # else bf16 where the CPU has it, and the parity promise is gone
+        }
+        self._requests: dict[str, Any] = {}
+        self._inputs: dict[str, set[str]] = {}
+        self._weights: list[bytes] = []  # OpenVINO computes from this very memory: it must outlive the model
+        for graph, data in _graphs(directory, artifact, OPENVINO).items():
+            weights = checked(directory, artifact.graphs[f"{OPENVINO}/{graph}.bin"])
+            self._weights.append(weights)
+            try:
+                compiled = _compiled(core, core.read_model(data, weights), options)
+            except RuntimeError as error:
+                raise CheckpointError(directory, f"graph '{graph}' is refused by openvino: {error}") from error
+            self._requests[graph] = compiled.create_infer_request()
+            names = (i.get_names() for i in compiled.inputs)  # an input may have several
+            self._inputs[graph] = set().union(*names)
+
+    def has(self, graph: str) -> bool:
+        """Whether the export has it."""
+        return graph in self._requests
+
+    def run(self, graph: str, feeds: Feeds) -> tuple[Floats, ...]:
+        """Outputs, copied out of the runtime's own memory."""
+        request, wanted = self._requests[graph], self._inputs[graph]
+        used = {k: v for k, v in feeds.items() if k in wanted}
+        if len(used) != len(request.model_inputs):  # OpenVINO would take zeros for a missing one, silently
+            raise CheckpointError(f"graph '{graph}'", f"needs {len(request.model_inputs)} inputs, got {sorted(used)}")
+        request.infer(used)
+        return tuple(np.array(request.get_output_tensor(i).data) for i in range(len(request.model_outputs)))
+
+
+def _compiled(core: Any, model: Any, options: dict[str, Any]) -> Any:  # noqa: ANN401 - openvino types
+    """Compile; where OpenVINO 2026.4 cannot fuse Mish into its snippets (some sizes), without snippets."""
+    try:
+        return core.compile_model(model, "CPU", options)
+    except RuntimeError:
+        return core.compile_model(model, "CPU", {**options, "SNIPPETS_MODE": "DISABLE"})
+
+
+def _graphs(directory: Path, artifact: Artifact, kind: str) -> dict[str, bytes]:
+    """Checked bytes of every graph of one format."""
+    found = {
+        key.split("/")[1]: checked(directory, entry)
+        for key, entry in artifact.graphs.items()
+        if key.startswith(f"{kind}/") and not key.endswith(".bin")
+    }
+    if not found:
+        have = ", ".join(artifact.formats()) or "none"
+        raise CheckpointError(
+            directory, f"no {kind} graphs, it has {have}; run `il export {directory} --format {kind}`"
+        )
+    return found
+
+
+def open_backend(name: str, directory: Path, artifact: Artifact, threads: int = 1) -> Backend:
+    """Open an exported policy in a runtime.
+
+    Raises:
+        ConfigError: unknown or missing runtime.
+        CheckpointError: no graphs for it, or damaged ones.
+    """
+    kinds: dict[str, type[OnnxBackend] | type[OpenVinoBackend]] = {ONNX: OnnxBackend, OPENVINO: OpenVinoBackend}
+    if name not in kinds:
+        raise ConfigError("runtime", f"unknown runtime '{name}'; options: {', '.join(kinds)}, {TORCH}, auto")
+    return kinds[name](directory, artifact, threads)

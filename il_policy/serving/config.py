@@ -1,0 +1,94 @@
+"""How a policy is served: one dataclass, values from config/serve/<name>.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from il_core.config import config_dir, load_yaml
+from il_policy.serving.rtc import BETA
+
+
+class Runtime(str, Enum):
+    """Who computes."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    OPENVINO = "openvino"
+    TORCH = "torch"
+
+
+class Handover(str, Enum):
+    """How a new plan joins the one before."""
+
+    AUTO = "auto"  # rtc where noise is removed step by step, else blend
+    NONE = "none"
+    RTC = "rtc"
+    BLEND = "blend"
+    ENSEMBLE = "ensemble"
+
+
+class Doubt(str, Enum):
+    """What happens when the policy sees what it does not know."""
+
+    REPORT = "report"
+    SLOW = "slow"
+    HOLD = "hold"
+    HELP = "help"  # hold, and ask for a person
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """Settings of serving.
+
+    Attributes:
+        runtime: Who computes.
+        threads: Threads of the runtime; 0 = one, unless more were measured clearly faster at start.
+        handover: How a new plan joins the one before.
+        beta: Clip of the guidance weight of real-time chunking.
+        ensemble_plans: Plans that temporal ensembling averages, the newest included.
+        ensemble_decay: Weight of plan i, oldest first: exp(-decay i).
+        deadline_ms: A plan must be ready within this [ms]; 0 = one tick of the task.
+        min_steps: Fewer denoising steps are never taken.
+        warm_tau: Level the last plan is noised to for a warm start, in (0, 1); 0 = start from noise.
+        latency_ms: Latency assumed until enough plans were measured [ms].
+        doubt: What happens above ``doubt_limit``.
+        doubt_limit: Score that counts as unknown; 1 = the calibrated threshold.
+        slow_factor: Plans are stretched in time by this if ``doubt`` is ``slow``.
+    """
+
+    runtime: Runtime = Runtime.AUTO
+    threads: int = 0
+    handover: Handover = Handover.AUTO
+    beta: float = BETA
+    ensemble_plans: int = 4
+    ensemble_decay: float = 0.01
+    deadline_ms: float = 0.0
+    min_steps: int = 1
+    warm_tau: float = 0.0
+    latency_ms: float = 50.0
+    doubt: Doubt = Doubt.REPORT
+    doubt_limit: float = 1.0
+    slow_factor: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        if not 0 <= self.threads <= 256 or not 1 <= self.ensemble_plans <= 1000 or self.min_steps < 1:
+            raise ValueError("need threads in 0..256, ensemble_plans in 1..1000 and min_steps >= 1")
+        if self.beta <= 0 or self.deadline_ms < 0 or self.latency_ms < 0 or self.doubt_limit <= 0:
+            raise ValueError("need beta > 0, deadline_ms >= 0, latency_ms >= 0 and doubt_limit > 0")
+        if not 0 <= self.warm_tau < 1:
+            raise ValueError(f"warm_tau must be in [0, 1), got {self.warm_tau}")
+        if not 1 <= self.slow_factor <= 100:
+            raise ValueError(f"slow_factor must be in 1..100, got {self.slow_factor}")
+
+
+def load_serve_config(name: str = "default") -> ServeConfig:
+    """Read config/serve/<name>.yaml, or the file itself.
+
+    Raises:
+        ConfigError: unknown file, key or value.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else config_dir() / "serve" / f"{name}.yaml"
+    return load_yaml(path, ServeConfig)

@@ -1,0 +1,163 @@
+"""A checkpoint into graphs that run without torch, each compared with torch before it is written."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from il_core.errors import CheckpointError, ConfigError
+from il_policy import checkpoint
+from il_policy.policy import ChunkPolicy
+from il_policy.serving import artifact as stored
+from il_policy.serving.artifact import Artifact, StoredFile
+from il_policy.serving.backend import ENCODE, GUIDED, ONNX, OPENVINO, open_backend
+from il_policy.serving.gradients import decompositions
+from il_policy.serving.sampler import Request, sample
+from il_policy.serving.torch_graphs import TorchBackend, deterministic, examples, graphs_of, sampler_spec
+
+OPSET = 17  # the newest the torch exporter writes by tracing; both runtimes read it
+TOLERANCE = 1e-4  # of a chunk, normalised units: 0.05 mm on a range of 1 m
+TRIALS = 3
+
+
+def export(directory: Path, formats: Sequence[str], policy: ChunkPolicy) -> Artifact:
+    """Write the graphs of a checkpoint beside it.
+
+    Args:
+        directory: The checkpoint's folder.
+        formats: ``onnx``, ``openvino`` or both.
+        policy: The policy, loaded from there.
+
+    Returns:
+        What was written, with the measured difference from torch.
+
+    Raises:
+        ConfigError: a format is unknown or its package missing.
+        CheckpointError: a graph cannot be exported, or differs from torch by more than ``TOLERANCE``.
+    """
+    unknown = sorted(set(formats) - {ONNX, OPENVINO})
+    if unknown or not formats:
+        raise ConfigError("--format", f"unknown format {unknown}; options: {ONNX}, {OPENVINO}")
+    manifest = checkpoint.read_manifest(directory)
+    norm = policy.model.action_norm
+    tensors = {"action_centre": norm.centre.numpy(), "action_half_range": norm.half_range.numpy()}
+    artifact = Artifact(
+        stored.FORMAT_VERSION,
+        manifest.weights_sha256,
+        manifest.spec_digest,
+        manifest.task,
+        manifest.robot,
+        policy.config.action_encoding,
+        policy.config.observed_ticks,
+        tuple(policy.model.chunk_shape),
+        len(policy.model.input_norm.centre),
+        sampler_spec(policy.config),
+        stored.store_tensors(directory, "serving_norm", tensors),
+    )
+    for name, graph in graphs_of(policy).items():
+        try:
+            data = onnx_bytes(policy, name, graph)
+        except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+            if name == GUIDED:  # real-time chunking then inpaints without gradients, see sampler.py
+                continue
+            problem = f"graph '{name}' of head '{policy.config.head.value}' cannot be exported: {error}"
+            raise CheckpointError(directory, problem.splitlines()[0]) from error
+        files = {f"{ONNX}/{name}": stored.store(directory, f"serving_{name}", "onnx", data)} if ONNX in formats else {}
+        if OPENVINO in formats:
+            files |= _openvino(directory, name, data)
+        artifact = replace(artifact, graphs={**artifact.graphs, **files})
+    errors = {kind: _max_error(directory, artifact, policy, kind) for kind in formats}
+    artifact = replace(artifact, max_error=errors)
+    stored.save_artifact(directory, artifact)
+    return artifact
+
+
+def onnx_bytes(policy: ChunkPolicy, name: str, graph: nn.Module) -> bytes:
+    """One graph as an ONNX file."""
+    feeds = examples(policy, name)
+    arguments = tuple(feeds.values())
+    if name == GUIDED:
+        # The reverse pass is written out as ordinary operations first: runtimes know no autograd.
+        traced = make_fx(torch.func.functionalize(graph, remove="mutations"), decompositions())(*arguments)
+        traced.graph.eliminate_dead_code()
+        traced.recompile()
+        graph = traced
+    out = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer's remarks on constants and its own age
+        outputs = ["output", "pull"] if name == GUIDED else ["output"]
+        torch.onnx.export(
+            graph,
+            arguments,
+            out,  # type: ignore[arg-type] # the tracing exporter takes a stream
+            input_names=list(feeds),
+            output_names=outputs,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return out.getvalue()
+
+
+def _openvino(directory: Path, name: str, onnx: bytes) -> dict[str, StoredFile]:
+    """The same graph in OpenVINO's own format, weights in float32."""
+    try:
+        import openvino  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ConfigError("--format openvino", "openvino is missing; pip install openvino") from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.xml"
+        openvino.save_model(openvino.Core().read_model(onnx), path, compress_to_fp16=False)
+        xml, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
+    stem = f"serving_{name}"
+    return {
+        f"{OPENVINO}/{name}": stored.store(directory, stem, "xml", xml),
+        f"{OPENVINO}/{name}.bin": stored.store(directory, stem, "bin", weights),
+    }
+
+
+def _max_error(directory: Path, artifact: Artifact, policy: ChunkPolicy, kind: str) -> float:
+    """Largest difference of whole chunks from those of the training's own sampler, same noise.
+
+    Raises:
+        CheckpointError: over the tolerance.
+    """
+    backend = open_backend(kind, directory, artifact)
+    head = TorchBackend(policy)
+    rng, worst = np.random.default_rng(0), 0.0
+    reference = _reference(policy)
+    for k in range(TRIALS):
+        inputs = rng.normal(size=(1, artifact.input_dim)).astype(np.float32)
+        inputs[0, :: k + 2] = np.nan  # not seen
+        noise = rng.normal(size=artifact.chunk_shape).astype(np.float32)
+        cond = backend.run(ENCODE, {"inputs": inputs})[0]
+        wanted = reference(torch.from_numpy(head.run(ENCODE, {"inputs": inputs})[0]), torch.from_numpy(noise)[None])
+        got = sample(backend, artifact.sampler, cond, Request(noise))
+        worst = max(worst, float(np.abs(got - wanted.numpy()[0]).max()))
+    if not worst <= TOLERANCE:
+        problem = (
+            f"its {kind} graphs differ from torch by {worst:.2g}, limit {TOLERANCE}; serve it with --runtime torch"
+        )
+        raise CheckpointError(directory, problem)
+    return worst
+
+
+class _reference:  # noqa: N801 - used like a function
+    """The training's own sampler, without gradients."""
+
+    def __init__(self, policy: ChunkPolicy) -> None:
+        from il_policy.heads import make_head
+
+        self._network, self._head = policy.model.network, make_head(deterministic(policy.config))
+
+    @torch.no_grad()
+    def __call__(self, cond: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return self._head.sample(self._network, cond, noise)

@@ -1,0 +1,207 @@
+r"""How late a stream is: cross-correlation of a motion with the stream's own record of it.
+
+Wave something periodic or random at the robot (or let the arm do it): the reference is a signal whose time is
+trusted, such as the wanted joint position when it was sent; the measured one is the same motion seen through
+the stream, such as the marker's place in the picture. The delay is where they agree best:
+
+.. math:: \hat d = \arg\max_d \ \mathrm{corr}\big(r(t - d),\ m(t)\big),
+
+refined below one sample by a parabola through the three highest values (Boucher and Hassab, IEEE TASSP 1981).
+Universal Manipulation Interface (Chi et al., RSS 2024, appendix) measures its latencies in the same way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from il_core.config import load_yaml
+from il_core.errors import DeviceError
+from il_policy.serving.artifact import write
+
+Array = NDArray[np.float64]
+GRID_HZ = 1000.0  # both signals are brought to this grid: finer than any delay that matters
+LEAST_CORRELATION = 0.8  # below, the signals are not the same motion
+LEAST_S = 1.0  # of common time
+LEAST_SAMPLES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """An estimated delay.
+
+    Attributes:
+        ms: How much later the measured signal shows the motion [ms].
+        correlation: Of the two at that delay, in [-1, 1].
+        samples: Samples of the measured signal.
+    """
+
+    ms: float
+    correlation: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """What config/serve/latency.yaml holds.
+
+    Attributes:
+        camera_ms: From an event to the stamp of the picture that shows it, by camera [ms].
+        state_ms: From a motion to the stamp of the joint state that shows it [ms].
+        action_ms: From a target to the arm's motion [ms].
+    """
+
+    camera_ms: dict[str, float]
+    state_ms: float = 0.0
+    action_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no machine has."""
+        values = [*self.camera_ms.values(), self.state_ms, self.action_ms]
+        if not all(-50.0 <= v <= 2000.0 for v in values):
+            raise ValueError(f"latencies must be in -50..2000 ms, got {values}")
+
+
+def estimate(reference: Array, measured: Array, longest_s: float = 1.0) -> Delay:
+    """Delay of ``measured`` behind ``reference``.
+
+    Args:
+        reference: Times and values, (N, 2) [s, any unit]; times rise.
+        measured: The same motion through the stream, (M, 2); sign and scale do not matter.
+        longest_s: Delays looked for, from 0 to this [s].
+
+    Raises:
+        DeviceError: too short, no motion, or not the same motion; says which.
+    """
+    for name, signal in (("reference", reference), ("measured", measured)):
+        if signal.ndim != 2 or signal.shape[1] != 2 or len(signal) < LEAST_SAMPLES:
+            raise DeviceError(f"{name} signal has {len(signal)} samples, need {LEAST_SAMPLES}; record longer")
+        if not np.isfinite(signal).all() or (np.diff(signal[:, 0]) <= 0).any():
+            raise DeviceError(f"{name} signal: times must rise and values be finite; check the clocks")
+        if np.ptp(signal[:, 1]) < 1e-9:
+            raise DeviceError(f"{name} signal does not move; move the arm, or what the camera sees")
+    begin = max(reference[0, 0] + longest_s, measured[0, 0])
+    end = min(reference[-1, 0], measured[-1, 0])
+    if end - begin < LEAST_S:
+        raise DeviceError(
+            f"the signals share {max(0.0, end - begin):.1f} s, need {LEAST_S + longest_s:.1f}; record longer"
+        )
+    t = np.arange(begin, end, 1 / GRID_HZ)
+    seen = _unit(np.interp(t, measured[:, 0], measured[:, 1]))
+    lags = np.arange(int(longest_s * GRID_HZ) + 1) / GRID_HZ
+    scores = np.array([abs(float(_unit(np.interp(t - d, reference[:, 0], reference[:, 1])) @ seen)) for d in lags])
+    k = int(scores.argmax())
+    if scores[k] < LEAST_CORRELATION:
+        raise DeviceError(
+            f"best correlation is {scores[k]:.2f}, need {LEAST_CORRELATION}: not the same motion, or too slow"
+        )
+    if k == len(lags) - 1:
+        raise DeviceError(f"the delay is {longest_s:.1f} s or more; raise --longest-s, or check the clocks")
+    offset = 0.0
+    if 0 < k:
+        a, b, c = scores[k - 1 : k + 2]
+        curvature = a - 2 * b + c
+        offset = float(0.5 * (a - c) / curvature) if curvature < 0 else 0.0
+    return Delay(1e3 * (k + offset) / GRID_HZ, float(scores[k]), len(measured))
+
+
+def _unit(x: Array) -> Array:
+    """Without mean, of length 1."""
+    x = x - x.mean()
+    return x / max(float(np.linalg.norm(x)), 1e-12)
+
+
+def first_component(rows: Array) -> Array:
+    """The motion that most of many numbers share: their first principal component over time, (N,).
+
+    Rows may be tool positions (N, 3), joint positions (N, nq), or pictures made small and flat (N, pixels): what
+    moves most in front of a camera is the arm.
+
+    Raises:
+        DeviceError: fewer than two rows.
+    """
+    if rows.ndim != 2 or len(rows) < 2:
+        raise DeviceError(f"{len(rows)} samples, need {LEAST_SAMPLES}; check that the stream runs")
+    centred = rows - rows.mean(0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    return np.asarray(centred @ directions[0])
+
+
+def centroid(pictures: Array) -> Array:
+    """Where in the picture something differs from the picture's own usual, (N, 2): linear in a thing's motion.
+
+    For a camera that stands still; where the camera moves, everything differs and the first component of the
+    pictures themselves is the better witness.
+
+    Args:
+        pictures: Rows made by :func:`small`, (N, cells * cells).
+    """
+    cells = int(np.sqrt(pictures.shape[1]))
+    change = np.abs(pictures - np.median(pictures, axis=0))
+    change[change < 0.2 * change.max()] = 0.0  # noise of all cells together would pull to the middle
+    total = change.sum(1)
+    places = np.array([[i, j] for i in range(cells) for j in range(cells)], dtype=np.float64)
+    found = change @ places / np.maximum(total, 1e-12)[:, None]
+    found[total == 0] = found[total > 0].mean(0) if (total > 0).any() else 0.0
+    return found
+
+
+def estimate_camera(reference: Array, times: Array, pictures: Array, longest_s: float = 1.0) -> Delay:
+    """Delay of a camera behind a reference motion (N, 2), by the better of two witnesses.
+
+    Args:
+        reference: As in :func:`estimate`.
+        times: Stamps of the pictures, (M,) [s].
+        pictures: Rows made by :func:`small`, (M, cells * cells).
+        longest_s: Delays looked for [s].
+
+    Raises:
+        DeviceError: neither shows the motion; says why.
+    """
+    found: list[Delay] = []
+    reason: DeviceError | None = None
+    for witness in (pictures, centroid(pictures)):
+        try:
+            found.append(estimate(reference, np.column_stack([times, first_component(witness)]), longest_s))
+        except DeviceError as error:
+            reason = error
+    if not found and reason is not None:
+        raise reason
+    return max(found, key=lambda d: d.correlation)
+
+
+def small(rgb: NDArray[np.uint8], cells: int = 16) -> Array:
+    """Mean brightness of ``cells`` x ``cells`` parts of a picture, flat, (cells * cells,)."""
+    height, width = (n // cells * cells for n in rgb.shape[:2])
+    grey = rgb[:height, :width].mean(axis=2)
+    return np.asarray(grey.reshape(cells, height // cells, cells, width // cells).mean(axis=(1, 3)).ravel())
+
+
+def save(path: Path, found: Latencies) -> None:
+    """Write the configuration.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    values = {
+        "camera_ms": {k: round(v, 1) for k, v in found.camera_ms.items()},
+        "state_ms": round(found.state_ms, 1),
+        "action_ms": round(found.action_ms, 1),
+    }
+    text = "# Measured by `il latency`; see docs for what each number means.\n" + yaml.safe_dump(
+        values, sort_keys=False
+    )
+    write(path, text.encode())
+
+
+def load(path: Path) -> Latencies:
+    """Read the configuration.
+
+    Raises:
+        ConfigError: missing file, unknown key, or a value that no machine has.
+    """
+    return load_yaml(path, Latencies)

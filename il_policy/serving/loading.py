@@ -1,0 +1,205 @@
+"""From a checkpoint's folder to a policy at work."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from il_core.config import Setup
+from il_core.errors import CheckpointError, ConfigError
+from il_policy.serving import artifact as stored
+from il_policy.serving import doubt
+from il_policy.serving.acting import WorkingPolicy
+from il_policy.serving.artifact import Artifact
+from il_policy.serving.backend import Backend, open_backend
+from il_policy.serving.choose import installed, measured_backend
+from il_policy.serving.config import Runtime, ServeConfig
+from il_policy.serving.plain import PlainPolicy
+from il_policy.serving.policy import Parts, ServedPolicy
+
+if TYPE_CHECKING:
+    from il_policy.policy import ChunkPolicy
+    from il_policy.primitives.policy import TrajectoryPolicy
+
+
+def load(
+    path: Path | str, setup: Setup | None = None, seed: int = 0, config: ServeConfig | None = None
+) -> WorkingPolicy:
+    """Load a policy to use; executes nothing from the files.
+
+    An exported policy runs without torch; with ``runtime: auto`` what is installed is measured first (1 s).
+    A checkpoint that was never exported runs in torch.
+
+    Args:
+        path: Folder that ``il train`` wrote.
+        setup: Robot and task to run on; None = those it was trained for, unchecked against any robot.
+        seed: Of the noise.
+        config: How to serve; None = the defaults.
+
+    Raises:
+        CheckpointError: missing, damaged or hostile files, or no export for the runtime asked for.
+        SpecMismatchError: trained for another robot or task.
+        ConfigError: the runtime asked for is not installed.
+    """
+    directory, config = Path(path), config or ServeConfig()
+    if is_lerobot(directory):
+        return _from_lerobot(directory, setup, seed, config)
+    is_exported = (directory / stored.FILE).exists()
+    if config.runtime is Runtime.TORCH or (config.runtime is Runtime.AUTO and not is_exported):
+        return _from_torch(directory, setup, seed, config)
+    artifact = stored.read_artifact(directory)
+    if setup is not None:
+        stored.check_setup(directory, artifact, setup)
+    stored.check_current(directory, artifact)
+    if config.runtime is not Runtime.AUTO:
+        backend = open_backend(config.runtime.value, directory, artifact, max(1, config.threads))
+    elif installed(artifact):
+        backend = measured_backend(directory, artifact, config.threads, others=lambda: _torch_if_loaded(directory))
+    else:
+        return _from_torch(directory, setup, seed, config)
+    return _served(directory, artifact, backend, setup, seed, config)
+
+
+def _served(
+    directory: Path, artifact: Artifact, backend: Backend, setup: Setup | None, seed: int, config: ServeConfig
+) -> ServedPolicy:
+    """Put an exported policy together."""
+    tensors = stored.read_tensors(directory, artifact.tensors)
+    shape = (artifact.chunk_shape[-1],)
+    norm = [tensors.get(name, np.zeros(0)) for name in ("action_centre", "action_half_range")]
+    if any(t.shape != shape for t in norm):
+        raise CheckpointError(directory, f"normaliser does not fit rows of {shape[0]}; run `il export` again")
+    parts = Parts(
+        setup or artifact.setup(),
+        artifact.action_encoding,
+        artifact.observed_ticks,
+        artifact.chunk_shape,
+        artifact.sampler,
+        norm[0],
+        norm[1],
+        backend,
+        doubt.load(directory, artifact.weights_sha256),
+    )
+    return ServedPolicy(parts, config, seed)
+
+
+def is_lerobot(directory: Path) -> bool:
+    """Whether a folder is a LeRobot checkpoint and none of ours."""
+    return (directory / "config.json").exists() and not (directory / "policy.json").exists()
+
+
+def _from_lerobot(directory: Path, setup: Setup | None, seed: int, config: ServeConfig) -> WorkingPolicy:
+    from il_policy.serving.lerobot_adapter import LeRobotPolicy
+
+    if setup is None:
+        raise ConfigError(
+            f"checkpoint {directory}", "is of LeRobot and names no task; say which, as in il serve --task"
+        )
+    return LeRobotPolicy(directory, setup, config, seed)
+
+
+def weights_sha256(directory: Path) -> str:
+    """Digest of the weights that ``policy.json`` names.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    return str(stored.read_json(directory / "policy.json").get("weights_sha256"))
+
+
+def task_of(directory: Path) -> str:
+    """Name of the task a checkpoint is for; needs no torch.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    if is_lerobot(directory):
+        raise ConfigError(f"checkpoint {directory}", "is of LeRobot and names no task; give --task")
+    task = stored.read_json(directory / "policy.json").get("task")
+    if not isinstance(task, dict) or not isinstance(task.get("name"), str):
+        raise CheckpointError(directory / "policy.json", "names no task; copy it again or train again")
+    return str(task["name"])
+
+
+def check(directory: Path, setup: Setup) -> None:
+    """Say why a checkpoint cannot be served to a robot, if so; torch is loaded only where it was never exported.
+
+    Raises:
+        CheckpointError: missing or damaged files.
+        SpecMismatchError: trained for another robot or task.
+    """
+    if is_lerobot(directory):
+        from il_policy.serving.lerobot_adapter import check_folder
+
+        check_folder(directory)
+        return
+    if not (directory / stored.FILE).exists():
+        torch_policy(directory, setup)
+        return
+    artifact = stored.read_artifact(directory)
+    stored.check_setup(directory, artifact, setup)
+    stored.check_current(directory, artifact)
+
+
+def torch_policy(directory: Path, setup: Setup | None) -> ChunkPolicy:
+    """The checkpoint's network in torch; see :func:`_any_policy`.
+
+    Raises:
+        CheckpointError: also where it is a trajectory that has no network.
+    """
+    from il_policy.policy import ChunkPolicy
+
+    policy = _any_policy(directory, setup)
+    if not isinstance(policy, ChunkPolicy):
+        raise CheckpointError(directory, "is a movement primitive, it has no network; `il serve` takes it as it is")
+    return policy
+
+
+def _any_policy(directory: Path, setup: Setup | None) -> ChunkPolicy | TrajectoryPolicy:
+    """The checkpoint in torch; None = for the robot and task it was trained for.
+
+    Raises:
+        CheckpointError: missing, damaged or hostile files.
+        SpecMismatchError: trained for another robot or task.
+    """
+    from il_policy import checkpoint
+
+    if setup is None:
+        m = checkpoint.read_manifest(directory)
+        setup = Setup(m.robot, m.task, Path(m.robot.urdf), Path(m.robot.srdf), m.spec_digest)
+    return checkpoint.load(directory, setup)
+
+
+def _from_torch(directory: Path, setup: Setup | None, seed: int, config: ServeConfig) -> WorkingPolicy:
+    """Put a checkpoint together that torch computes."""
+    from il_policy.policy import ChunkPolicy
+    from il_policy.serving.torch_graphs import TorchBackend, sampler_spec
+
+    policy = _any_policy(directory, setup)
+    if not isinstance(policy, ChunkPolicy):
+        return PlainPolicy(policy, policy.config.head.value, config, seed)
+    norm = policy.model.action_norm
+    parts = Parts(
+        policy.setup,
+        policy.config.action_encoding,
+        policy.config.observed_ticks,
+        tuple(policy.model.chunk_shape),
+        sampler_spec(policy.config),
+        norm.centre.numpy(),
+        norm.half_range.numpy(),
+        TorchBackend(policy, max(1, config.threads)),
+        doubt.load(directory, weights_sha256(directory)),
+    )
+    return ServedPolicy(parts, config, seed)
+
+
+def _torch_if_loaded(directory: Path) -> list[Backend]:
+    """Torch takes seconds and 200 MB to import: it is measured only where it is loaded already."""
+    if sys.modules.get("torch") is None or not (directory / "policy.json").exists():
+        return []
+    from il_policy.serving.torch_graphs import TorchBackend
+
+    return [TorchBackend(torch_policy(directory, None))]

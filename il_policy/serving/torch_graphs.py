@@ -1,0 +1,139 @@
+"""The graphs of a trained policy as torch modules: what is exported, and what torch itself serves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from il_policy.config import Head, Prediction, Sampler, Solver, TrainConfig
+from il_policy.heads import make_head
+from il_policy.heads.flow import TIME_SCALE
+from il_policy.policy import ChunkPolicy
+from il_policy.serving.backend import ENCODE, GUIDED, STEP, TORCH, WHOLE, Feeds
+from il_policy.serving.levels import Output, SamplerSpec
+
+
+class Encode(nn.Module):
+    """Input vector, NaN = not seen, to the normalised condition."""
+
+    def __init__(self, policy: ChunkPolicy) -> None:
+        """Take the normaliser."""
+        super().__init__()
+        self.norm = policy.model.input_norm
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(1, D) -> (1, C); written so that exporters know every operation."""
+        known = torch.where(torch.isnan(inputs), self.norm.centre.expand_as(inputs), inputs)
+        return (known - self.norm.centre) / self.norm.half_range
+
+
+class Guided(nn.Module):
+    r"""A step and the pull of the target on its input.
+
+    With :math:`\hat x = g\,f(x) + s\,x` the pull is :math:`(W (Y - \hat x))^\top \partial\hat x / \partial x`.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        """Take the network."""
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, x: Tensor, t: Tensor, cond: Tensor, target: Tensor, weight: Tensor, gain: Tensor, skip: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Shapes as in :mod:`il_policy.serving.backend`."""
+        output, pull_back = torch.func.vjp(lambda chunk: self.network(chunk, t, cond), x)  # type: ignore[misc]
+        error = weight * (target - (gain * output + skip * x))
+        (through,) = pull_back(gain * error)
+        return output, through + skip * error
+
+
+class Whole(nn.Module):
+    """Everything between condition and normalised chunk."""
+
+    def __init__(self, policy: ChunkPolicy, config: TrainConfig) -> None:
+        """Take network and head."""
+        super().__init__()
+        self.network, self.head = policy.model.network, make_head(config)
+
+    def forward(self, cond: Tensor, noise: Tensor) -> Tensor:
+        """(1, C), (1, H, A) -> (1, H, A)."""
+        return self.head.sample(self.network, cond, noise)
+
+
+def deterministic(config: TrainConfig) -> TrainConfig:
+    """Settings whose sampler is a function of the first noise alone: DDIM in place of DDPM."""
+    return replace(config, diffusion=replace(config.diffusion, sampler=Sampler.DDIM))
+
+
+def sampler_spec(config: TrainConfig) -> SamplerSpec:
+    """How the head of a config makes chunks; heads without Euler steps are one whole graph."""
+    if config.head is Head.DIFFUSION:
+        d = config.diffusion
+        output = Output.EPSILON if d.prediction is Prediction.EPSILON else Output.SAMPLE
+        return SamplerSpec(output, d.train_steps, d.inference_steps, is_clipped=True)
+    if config.head is Head.FLOW and config.flow.solver is Solver.EULER:
+        return SamplerSpec(Output.VELOCITY, 0, config.flow.steps, t_scale=TIME_SCALE)
+    return SamplerSpec(Output.WHOLE)
+
+
+def graphs_of(policy: ChunkPolicy) -> dict[str, nn.Module]:
+    """The graphs that a policy's sampler needs, by name; frozen and in evaluation mode."""
+    policy.model.eval().requires_grad_(False)
+    network = policy.model.network
+    found: dict[str, nn.Module] = {ENCODE: Encode(policy)}
+    if sampler_spec(policy.config).is_stepped:
+        found |= {STEP: network, GUIDED: Guided(network)}
+    else:
+        found[WHOLE] = Whole(policy, deterministic(policy.config))
+    return found
+
+
+def examples(policy: ChunkPolicy, graph: str) -> dict[str, Tensor]:
+    """Inputs of the right shapes for a graph, drawn once and for all."""
+    generator = torch.Generator().manual_seed(0)
+    chunk = (1, *policy.model.chunk_shape)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    inputs = draw(1, len(policy.model.input_norm.centre))
+    x, cond = draw(*chunk), inputs
+    step = {"x": x, "t": torch.tensor([3.0]), "cond": cond}
+    more = {"target": draw(*chunk), "weight": draw(*chunk).abs(), "gain": torch.ones(1), "skip": torch.ones(1)}
+    return {ENCODE: {"inputs": inputs}, STEP: step, GUIDED: step | more, WHOLE: {"cond": cond, "noise": x}}[graph]
+
+
+class TorchBackend:
+    """Eager torch, always with one thread.
+
+    Two threads beside a busy core were measured 3 to 44 times slower than one: waiting threads spin.
+    """
+
+    name = TORCH
+
+    def __init__(self, policy: ChunkPolicy, threads: int = 1) -> None:
+        """Take a loaded policy."""
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        torch.set_num_threads(threads)
+        self.threads = threads
+        self._graphs = graphs_of(policy)
+
+    def has(self, graph: str) -> bool:
+        """Whether the policy's sampler uses it."""
+        return graph in self._graphs
+
+    def run(self, graph: str, feeds: Feeds) -> tuple[NDArray[np.float32], ...]:
+        """Outputs as numpy arrays."""
+        tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in feeds.items()}
+        with torch.no_grad():
+            out: Any = self._graphs[graph](**tensors)
+        parts: Sequence[Tensor] = out if isinstance(out, tuple) else (out,)
+        return tuple(part.numpy() for part in parts)

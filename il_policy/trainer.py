@@ -1,0 +1,254 @@
+"""Everything that changes during a training, and how to write it down and take it up again."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from il_core.config import Setup, from_mapping
+from il_core.errors import CheckpointError, ConfigError
+from il_policy import checkpoint
+from il_policy.config import Head, TrainConfig, plain
+from il_policy.dataset import Augmenter, Batch, ChunkDataset
+from il_policy.ema import EmaWeights
+from il_policy.evaluate import OpenLoopError, open_loop
+from il_policy.heads import make_head
+from il_policy.parallel import Processes
+from il_policy.policy import ChunkModel, ChunkPolicy
+from il_policy.transfer import Transfer, start_from
+
+STATE = "training.json"  # beside policy.json; names the tensors to resume from
+BETAS = (0.95, 0.999)  # Chi et al. 2023: less momentum suits the noisy loss of diffusion
+RANK_SEED = 1_000_003  # apart from each other, so that processes draw different batches
+
+
+class Trainer:
+    """Model, optimiser, data and chance of one training."""
+
+    def __init__(
+        self,
+        dataset: ChunkDataset,
+        setup: Setup,
+        config: TrainConfig,
+        out: Path,
+        teacher: ChunkPolicy | None = None,
+        start: Path | None = None,
+    ) -> None:
+        """Build the model, fit its normalisers to the training episodes, and get ready for step 0.
+
+        Args:
+            dataset: Samples.
+            setup: Robot and task.
+            config: Settings.
+            out: Directory of the checkpoint.
+            teacher: Policy that a one-step student learns from.
+            start: Checkpoint whose weights to begin with.
+
+        Raises:
+            ConfigError: head one_step without a teacher.
+            CheckpointError: ``start`` cannot be read or does not fit.
+        """
+        torch.set_num_threads(config.threads)
+        if config.head is Head.ONE_STEP and teacher is None:
+            raise ConfigError("head one_step", "learns from a teacher; use `il train --distill CHECKPOINT`")
+        self.processes = Processes(config.device)
+        self.setup, self.config, self.out = setup, config, out
+        self.data_digest = dataset.digest()
+        train, held_out = dataset.split(config.val_fraction, config.seed)
+        self.data = dataset.batch(train)
+        self.sampler = dataset.sampler(train, config.curriculum)
+        self.val_data = dataset.batch(held_out) if held_out else None
+        self.transfer = Transfer((), ())
+        self._build(teacher, start)
+        self.augment = Augmenter(dataset.encoder, dataset.codec, config.augment)
+        self.ema = EmaWeights(self.model, config.ema_power, config.ema_max)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, config.learning_rate, betas=BETAS, weight_decay=config.weight_decay, foreach=True
+        )
+        self.generator = torch.Generator().manual_seed(config.seed + RANK_SEED * self.processes.rank)
+        self.step, self.elapsed_s, self.loss = 0, 0.0, math.nan
+        self.val: OpenLoopError | None = None
+        self.best: dict[str, Tensor] | None = None  # weights of the best validation, kept if patience is limited
+        self.best_mm, self.misses, self._validated = math.inf, 0, -1
+
+    def _build(self, teacher: ChunkPolicy | None, start: Path | None) -> None:
+        """Model and head: fresh, from another checkpoint's weights, or a copy of the teacher."""
+        config = self.config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.model = ChunkModel.for_setup(self.setup, config)
+        if teacher is not None:
+            self.model.load_state_dict(teacher.model.state_dict())  # its normalisers too: same noise, same chunk
+            if self.model.eyes is not None:
+                self.model.eyes.requires_grad_(False)
+            self.model.to(config.device)
+            self.head = make_head(config, copy.deepcopy(self.model.network))
+            return
+        self.model.input_norm.fit(self.data.inputs.numpy())
+        rows = self.data.action.flatten(0, 1) if config.hold_at_end else self.data.action[~self.data.is_pad]
+        self.model.action_norm.fit(rows.numpy())
+        if start is not None:
+            self.transfer = start_from(self.model, start)
+        self.model.to(config.device)
+        self.head = make_head(config)
+        self.head.fit(self.model.network, self.model.action_norm(self.data.action.to(config.device)))
+
+    @property
+    def fraction(self) -> float:
+        """Part of the training done: by steps, or by time where that is shorter."""
+        by_time = self.elapsed_s / self.config.max_seconds if self.config.max_seconds else 0.0
+        return min(1.0, max(self.step / self.config.steps, by_time))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all is done, or nothing got better for too long."""
+        return self.fraction >= 1.0 or 0 < self.config.patience <= self.misses
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then half a cosine down to zero at the end of the training."""
+        warm = min(1.0, (self.step + 1) / max(1, self.config.warmup_steps))
+        return self.config.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * self.fraction))
+
+    def sample_batch(self) -> Batch:
+        """Random windows with noise added."""
+        chosen = self.data.take(self.sampler.draw(self.config.batch_size, self.fraction, self.generator))
+        if self.config.hold_at_end:
+            chosen = replace(chosen, is_pad=torch.zeros_like(chosen.is_pad))
+        return self.augment(chosen, self.generator)
+
+    def train_step(self) -> None:
+        """One optimiser step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        batch, device = self.sample_batch(), self.config.device
+        self.model.train()
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=self.config.amp):
+            cond = self.model.condition(batch.inputs, batch.pixels)
+            action = self.model.action_norm(batch.action.to(device))
+            loss = self.head.loss(self.model.network, action, batch.is_pad.to(device), cond, self.generator)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.processes.average_gradients(self.parameters)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip_norm)
+        self.optimizer.step()
+        self.ema.update(self.model, self.step)
+        self.loss = loss.item()
+        self.step += 1
+
+    def served_model(self) -> ChunkModel:
+        """What is saved: the best model where patience is limited, else the averaged one."""
+        return self._model(self.best) if self.best is not None else self.averaged_model()
+
+    def averaged_model(self) -> ChunkModel:
+        """The model with averaged weights."""
+        return self._model(self.ema.network.state_dict())
+
+    def _model(self, state: dict[str, Tensor]) -> ChunkModel:
+        model = ChunkModel.for_setup(self.setup, self.config).to(self.config.device)
+        model.load_state_dict(state)
+        return model
+
+    def validate(self) -> OpenLoopError | None:
+        """Open-loop error of the averaged model on held-out episodes; remembers the best."""
+        if self.val_data is None or self.step == self._validated:
+            return self.val
+        self._validated = self.step
+        if self.processes.is_main:
+            model = self.averaged_model()
+            self.val = open_loop(ChunkPolicy(self.setup, self.config, model), self.val_data)
+            self.misses += 1
+            if self.config.patience and self.val.position_mm < self.best_mm:
+                self.best_mm, self.misses = self.val.position_mm, 0
+                self.best = {k: v.clone() for k, v in model.state_dict().items()}
+        self.misses = int(self.processes.agree(self.misses))
+        return self.val
+
+    def save(self) -> None:
+        """Write the checkpoint, and what a resumed training needs to go on bit for bit."""
+        generators = self.processes.gather(self.generator.get_state())
+        if not self.processes.is_main:
+            return
+        metrics = {"steps": float(self.step), "seconds": self.elapsed_s, "loss": self.loss}
+        if self.val is not None:
+            metrics["val_position_mm"] = self.best_mm if self.best is not None else self.val.position_mm
+        checkpoint.save(self.out, self.served_model(), self.setup, self.config, self.data_digest, metrics)
+        name, sha256 = checkpoint.write_tensors(self.out, "training", self._tensors(generators))
+        state = {
+            "tensors": name,
+            "sha256": sha256,
+            "step": self.step,
+            "elapsed_s": self.elapsed_s,
+            "config": comparable(self.config),
+            "data_digest": self.data_digest,
+            "val": asdict(self.val) if self.val else None,
+            "best_mm": self.best_mm if self.best is not None else None,
+            "misses": self.misses,
+        }
+        checkpoint.write_durably(self.out / STATE, json.dumps(state, indent=1).encode())
+        checkpoint.remove_others(self.out, "training", name)
+
+    def _tensors(self, generators: list[Tensor]) -> dict[str, Tensor]:
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"ema.{k}": v for k, v in self.ema.network.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in (self.best or {}).items()}
+        for i, slot in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"adamw.{i}.{k}": v for k, v in slot.items()}
+        return tensors | {f"generator.{rank}": state for rank, state in enumerate(generators)}
+
+    def resume(self) -> None:
+        """Go back to where :meth:`save` was called last.
+
+        Raises:
+            CheckpointError: nothing to resume, other data or other settings, or damaged files.
+        """
+        state = checkpoint.read_json(self.out / STATE)
+        try:
+            before = comparable(from_mapping(TrainConfig, state.get("config"), str(self.out / STATE)))
+        except ConfigError:
+            before = None
+        for key, theirs, mine in (
+            ("data_digest", state.get("data_digest"), self.data_digest),
+            ("config", before, comparable(self.config)),
+        ):
+            if theirs != mine:
+                problem = f"cannot resume: its {key} is not today's; train anew with another --out"
+                raise CheckpointError(self.out / STATE, problem)
+        tensors = checkpoint.read_tensors(self.out, str(state.get("tensors")), str(state.get("sha256")))
+        try:
+            self._restore(tensors)
+            self.step, self.elapsed_s = int(state["step"]), float(state["elapsed_s"])
+            self.misses = int(state["misses"])
+            if self.best is not None:
+                self.best_mm = float(state["best_mm"])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(self.out / STATE, f"cannot resume: {error}; train anew") from error
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.model.load_state_dict(part("model."))
+        self.ema.network.load_state_dict(part("ema."))
+        self.best = part("best.") or None
+        slots: dict[int, dict[str, Tensor]] = {}
+        for key, value in part("adamw.").items():
+            i, name = key.split(".")
+            slots.setdefault(int(i), {})[name] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        generators = part("generator.")
+        if len(generators) != self.processes.count:
+            raise ValueError(f"it ran in {len(generators)} processes, now there are {self.processes.count}")
+        self.generator.set_state(generators[str(self.processes.rank)])
+
+
+def comparable(config: TrainConfig) -> dict[str, object]:
+    """Settings a resumed training must share; when to stop may differ."""
+    return plain(replace(config, steps=1, max_seconds=0.0, threads=1, patience=config.patience and 1))

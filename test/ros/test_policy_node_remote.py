@@ -1,0 +1,66 @@
+"""policy_node with its plans made elsewhere: they arrive, and a lost server means no plan and a reason."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+sys.path.insert(0, str(Path(__file__).parent))
+from test_policy_node import LIMIT_S, Rig, Sensors, rig, saved  # noqa: E402, F401 - needs ROS; fixtures
+
+import il_policy  # noqa: E402
+from il_core import topics  # noqa: E402
+from il_core.config import load_setup  # noqa: E402
+from il_core.errors import ConfigError  # noqa: E402
+from il_policy.ros.policy_node import PolicyParams  # noqa: E402
+from il_policy.serving.config import ServeConfig  # noqa: E402
+from il_policy.serving.policy import ServedPolicy  # noqa: E402
+from il_policy.serving.remote.link import make_key, read_key  # noqa: E402
+from il_policy.serving.remote.server import InferenceServer  # noqa: E402
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    make_key(tmp_path / "key")
+    return tmp_path / "key"
+
+
+@pytest.fixture
+def server(saved: Path, key: Path) -> Iterator[InferenceServer]:  # noqa: F811 - the fixture
+    policy = il_policy.load(saved)
+    assert isinstance(policy, ServedPolicy)
+    server = InferenceServer(policy.parts, ServeConfig(), read_key(key), "127.0.0.1", 0)
+    threading.Thread(target=server.run, daemon=True).start()
+    yield server
+    server.close()
+
+
+def test_plans_come_over_the_link_and_stop_with_a_reason_when_it_is_lost(
+    rig: Rig,  # noqa: F811 - the fixture
+    server: InferenceServer,
+    key: Path,
+) -> None:
+    sensors = Sensors(rig.session, load_setup("pick_place"), ("front", "wrist"))
+    rig.start(f"remote:='127.0.0.1:{server.port}'", f"key:={key}")
+    rig.wait_for("ready")
+    rig.session.set_bool(topics.POLICY_ENABLE, True)
+    rig.session.wait(lambda: len(rig.chunks) >= 2, LIMIT_S, "two chunks")
+    assert rig.session.diagnostics["policy"]["runtime"].startswith("remote torch")
+    server.close()
+    rig.wait_for("no inference server at 127.0.0.1")
+    count = len(rig.chunks)
+    rig.wait_for("start `il infer-server` there")  # the sentinel: another whole report
+    assert len(rig.chunks) == count
+    assert sensors.is_on  # the reason is the link, not the sensors
+
+
+def test_a_remote_policy_without_a_key_is_refused() -> None:
+    with pytest.raises(ConfigError, match="parameter 'key' is empty; name the key file"):
+        PolicyParams(remote="gpu-box:7410")
