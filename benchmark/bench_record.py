@@ -14,6 +14,7 @@ from benchmark.figures import Bench, not_taken
 
 PARTS = {  # module -> what it shows
     "throughput": "two cameras and 1 kHz for five minutes",
+    "transport": "images through every transport at hand",
     "durability": "SIGKILLs at random instants",
     "corruption": "corrupted files",
     "stamps": "stored stamps of a slowed loop",

@@ -108,9 +108,7 @@ def test_a_second_export_replaces_the_first_and_leaves_no_files_behind(policies,
     export(copy, ["onnx"], policy)
     assert read_artifact(copy).formats() == ["onnx"]
     assert not list(copy.glob("*.xml")) and not list(copy.glob("*.bin"))
-    with pytest.raises(
-        CheckpointError, match="no openvino graphs, it has onnx; run `il export .*--format openvino`"
-    ):
+    with pytest.raises(CheckpointError, match="no openvino graphs, it has onnx; run `il export .*--format openvino`"):
         open_backend("openvino", copy, read_artifact(copy))
 
 

@@ -144,7 +144,7 @@ def test_doubt_slows_or_stops_the_plan_and_known_sights_do_not(policies, window,
 def test_another_task_and_missing_files_are_refused(policies, tmp_path):
     with pytest.raises(SpecMismatchError, match="export .* was made for spec .*; retrain"):
         il_policy.load(policies["bc"][0], make_setup(rate_hz=20))
-    with pytest.raises(CheckpointError, match="cannot be read: .*il export"):
+    with pytest.raises(CheckpointError, match="cannot be read: .*export it again"):
         il_policy.load(tmp_path, config=ONNX)
 
 
