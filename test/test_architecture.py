@@ -22,6 +22,8 @@ ONLY_IN = {  # library -> places of the packages that may import it
     "diffusers": ("il_policy/",),
     "safetensors": ("il_policy/",),
     "accelerate": ("il_policy/",),
+    "onnxruntime": ("il_policy/serving/",),
+    "openvino": ("il_policy/serving/",),
     "gmr": ("il_policy/primitives/",),
     "pinocchio": ("il_control/",),
     "coal": ("il_control/",),
