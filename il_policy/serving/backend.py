@@ -58,7 +58,7 @@ class OnnxBackend:
             ConfigError: onnxruntime is not installed.
         """
         try:
-            import onnxruntime  # type: ignore[import-untyped]
+            import onnxruntime
         except ImportError as error:
             raise ConfigError("runtime 'onnx'", "onnxruntime is missing; pip install onnxruntime") from error
         self.threads = threads
@@ -99,7 +99,7 @@ class OpenVinoBackend:
             ConfigError: openvino is not installed.
         """
         try:
-            import openvino  # type: ignore[import-untyped]
+            import openvino
         except ImportError as error:
             raise ConfigError("runtime 'openvino'", "openvino is missing; pip install openvino") from error
         self.threads = threads

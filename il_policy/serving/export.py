@@ -110,7 +110,7 @@ def onnx_bytes(policy: ChunkPolicy, name: str, graph: nn.Module) -> bytes:
 def _openvino(directory: Path, name: str, onnx: bytes) -> dict[str, StoredFile]:
     """The same graph in OpenVINO's own format, weights in float32."""
     try:
-        import openvino  # type: ignore[import-untyped]
+        import openvino
     except ImportError as error:
         raise ConfigError("--format openvino", "openvino is missing; pip install openvino") from error
     with tempfile.TemporaryDirectory() as folder:
