@@ -34,6 +34,7 @@ class TopicPlan:
 
 _JOINT_STATE = "sensor_msgs/msg/JointState"
 _POSE = "geometry_msgs/msg/PoseStamped"
+_TRANSFORM = "geometry_msgs/msg/TransformStamped"
 _WRENCH = "geometry_msgs/msg/WrenchStamped"
 _DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 
@@ -68,6 +69,7 @@ def _camera_topics(setup: Setup, camera: str) -> Iterator[TopicPlan]:
     for name in (topics.color(camera), topics.depth(camera)):
         yield TopicPlan(name, "sensor_msgs/msg/Image", "sim_camera", rate_hz, is_image=True)
     yield TopicPlan(topics.camera_info(camera), "sensor_msgs/msg/CameraInfo", "sim_camera", rate_hz)
+    yield TopicPlan(topics.depth_to_color(camera), _TRANSFORM, "camera", is_required=False)  # real cameras only
 
 
 # A missing message doubles the distance of two stamps; jitter of a healthy stream stays below half.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PoseStamped, WrenchStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped, WrenchStamped
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -17,6 +17,7 @@ from il_teleop.topic_stats import TopicPlan
 CLASSES = {
     "sensor_msgs/msg/JointState": JointState,
     "geometry_msgs/msg/PoseStamped": PoseStamped,
+    "geometry_msgs/msg/TransformStamped": TransformStamped,
     "geometry_msgs/msg/WrenchStamped": WrenchStamped,
     "diagnostic_msgs/msg/DiagnosticArray": DiagnosticArray,
     "sensor_msgs/msg/Image": Image,

@@ -20,6 +20,7 @@ from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Diagnostics, Level
 from il_core.ros.node import RECORDING_PRIORITY, run
 from il_core.ros.params import declare
+from il_core.shared_memory import cramped_peers
 from il_teleop.clock_watch import ClockWatch
 from il_teleop.config import RecorderConfig, RecorderRules
 from il_teleop.cue import Cue, Kind
@@ -108,11 +109,20 @@ class RecorderNode(Node):
                 if not answer.done():
                     raise GraphError(f"{event.value}: the disk did not answer within {ANSWER_S:.0f} s")
                 response.success, response.message = True, answer.result()
+            if begins:
+                self._warn_of_peers()
         except IlError as error:
             response.success, response.message = False, str(error)
         self.get_logger().info(response.message)
         self._report()
         return response
+
+    def _warn_of_peers(self) -> None:
+        """Name processes whose pictures may get lost on the way here."""
+        for peer in cramped_peers():
+            text = f"process {peer.pid} lacks config/dds/fastdds.xml: images it publishes may get lost ({peer.command})"
+            self.get_logger().warning(text)
+            self._cue.publish(String(data=Cue(Kind.WARNING, text).text))
 
     async def _postponed(self) -> tuple[bool, str]:
         """Wait for the end of the countdown; success and what became of it."""
