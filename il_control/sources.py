@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from il_control.arbiter import Source
 from il_control.go_to import Motion
+from il_control.stream import TargetStream
 from il_control.tracker import MAX_AHEAD_NS, Mode, PlanTracker, Wish
 from il_core.types import ActionChunk, ArmCommand
 
@@ -25,7 +24,7 @@ class Sources:
         """
         self._nq, self._max_command_age_ns = nq, max_command_age_ns
         self._trackers = {source: PlanTracker(max_plan_age_ns) for source in PLANNERS}
-        self._command: ArmCommand | None = None
+        self._stream = TargetStream()
         self._motion: Motion | None = None
         self._since_ns: int | None = None
 
@@ -37,11 +36,12 @@ class Sources:
 
     def offer_command(self, command: ArmCommand) -> bool:
         """Take a teleoperated target if it is newer than the last, and than the last hold; say whether."""
-        if self._command is not None and command.stamp_ns <= self._command.stamp_ns:
+        newest = self._stream.command
+        if newest is not None and command.stamp_ns <= newest.stamp_ns:
             return False
         if self._since_ns is not None and command.stamp_ns < self._since_ns:
             return False
-        self._command = command
+        self._stream.offer(command)
         return True
 
     def go_to(self, motion: Motion) -> None:
@@ -52,8 +52,8 @@ class Sources:
         """Forget everything, and refuse what was made before an instant [ns]."""
         for tracker in self._trackers.values():
             tracker.reset(since_ns)
-        self._since_ns = since_ns
-        self._command = self._motion = None
+        self._since_ns, self._motion = since_ns, None
+        self._stream.forget()
 
     def mode(self, source: Source, now_ns: int) -> Mode:
         """What the plan of a source is good for."""
@@ -62,10 +62,10 @@ class Sources:
     def active(self, now_ns: int) -> set[Source]:
         """Who talks at this instant [ns]."""
         talking = {s for s, tracker in self._trackers.items() if tracker.mode(now_ns) is Mode.TRACKING}
-        command = self._command
+        command = self._stream.command
         if command is not None:
             if command.stamp_ns > now_ns + MAX_AHEAD_NS:
-                self._command = None  # from the future: kept, it would pass for newer than every honest one
+                self._stream.forget()  # from the future: kept, it would pass for newer than every honest one
             elif now_ns - command.stamp_ns <= self._max_command_age_ns:
                 talking.add(Source.TELEOP)
         if self._motion is not None:
@@ -77,9 +77,8 @@ class Sources:
 
     def wish(self, source: Source, now_ns: int) -> Wish | None:
         """What an active source asks for; None for one that asks for nothing."""
-        if source is Source.TELEOP and self._command is not None:
-            command = self._command
-            return Wish(None, command.T_base_ee_des, np.zeros(6), command.gripper_des)
+        if source is Source.TELEOP:
+            return self._stream.wish(now_ns)
         if source is Source.GO_TO and self._motion is not None:
             return self._motion.wish(now_ns)
         tracker = self._trackers.get(source)
