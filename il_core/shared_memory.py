@@ -57,14 +57,14 @@ def cramped_peers(folder: Path = FOLDER, locks: Path = Path("/proc/locks")) -> l
     # such as `1: FLOCK  ADVISORY  WRITE 4711 00:1b:93 0 EOF`: owner, then device and inode of the file
     rows = (line.split() for line in locks.read_text().splitlines())
     owners = {row[5]: int(row[4]) for row in rows if len(row) > 5 and row[1] == "FLOCK"}
-    peers = []
+    largest: dict[int, int] = {}  # a process may have small segments beside the one it publishes through
     for path in _segments(folder):
         with contextlib.suppress(OSError):  # gone meanwhile
             size, lock = path.stat().st_size, path.with_name(path.name + _LOCK).stat()
             where = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}"
-            if size < ROOMY_BYTES and where in owners:
-                peers.append(Peer(owners[where], _command(owners[where]), size))
-    return peers
+            if where in owners:
+                largest[owners[where]] = max(size, largest.get(owners[where], 0))
+    return [Peer(pid, _command(pid), size) for pid, size in sorted(largest.items()) if size < ROOMY_BYTES]
 
 
 def _command(pid: int) -> str:

@@ -75,3 +75,15 @@ def test_the_profile_asks_for_the_room_that_is_checked():
     from il_core.graph import transport_profile
 
     assert f"<segment_size>{ROOMY_BYTES}</segment_size>" in transport_profile().read_text()
+
+
+def test_a_small_segment_beside_a_roomy_one_accuses_nobody(segment, tmp_path):
+    """Fast DDS makes each process of ours one of either size."""
+    other = tmp_path / "fastdds_fedcba9876543210"
+    other.with_name(other.name + "_el").write_bytes(b"x")
+    other.write_bytes(b"")
+    os.truncate(other, ROOMY_BYTES + 4096)
+    with (tmp_path / f"{NAME}_el").open("r+b") as first, (tmp_path / f"{other.name}_el").open("r+b") as second:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        fcntl.flock(second, fcntl.LOCK_EX)
+        assert cramped_peers(tmp_path) == []
