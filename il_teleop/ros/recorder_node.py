@@ -58,6 +58,7 @@ class RecorderNode(Node):
         self._flow, self._health = Flow(rules.flow), Health(rules.warn)
         self._warnings: dict[str, str] = {}
         self._warned: set[str] = set()
+        self._cramped: set[int] = set()
         self._waiting: list[tuple[Callable[[], bool], int, Future]] = []
         for topic in stats.values():
             subscribe_raw(self, topic.plan, self._session, self._now_ns)
@@ -118,11 +119,12 @@ class RecorderNode(Node):
         return response
 
     def _warn_of_peers(self) -> None:
-        """Name processes whose pictures may get lost on the way here."""
+        """Name processes whose pictures may get lost on the way here, each once."""
         for peer in cramped_peers():
             text = f"process {peer.pid} lacks config/dds/fastdds.xml: images it publishes may get lost ({peer.command})"
-            self.get_logger().warning(text)
-            self._cue.publish(String(data=Cue(Kind.WARNING, text).text))
+            if peer.pid not in self._cramped:
+                self._cramped.add(peer.pid)
+                self.get_logger().warning(text)
 
     async def _postponed(self) -> tuple[bool, str]:
         """Wait for the end of the countdown; success and what became of it."""
