@@ -26,6 +26,8 @@ from il_sim.tasks import make_task
 
 RATE_HZ = 50
 STICK_M_S = 0.35  # tool speed of a stick pushed all the way: teleop's own scale
+# A gamepad's dead zone swallows what is below 0.05: a person who sees that nothing moves pushes a little harder.
+LEAST_PUSH, MEANT = 0.06, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,9 @@ class OperatorNode(Node):
         velocity, is_closed = self._operator.command(p_ee, self._objects, 1.0 / RATE_HZ)
         is_done = self._operator.is_done
         is_held = self._clutch.is_held(p_ee, velocity) and not is_done
-        axes = [*np.clip(velocity / STICK_M_S, -1.0, 1.0), 0.0, 0.0, 0.0]
+        push = np.clip(velocity / STICK_M_S, -1.0, 1.0)
+        push = np.where(np.abs(push) > MEANT, np.sign(push) * np.maximum(np.abs(push), LEAST_PUSH), 0.0)
+        axes = [*push, 0.0, 0.0, 0.0]
         joy = Joy(axes=[float(a) for a in axes], buttons=[int(is_held), int(is_closed)])
         joy.header.stamp = self.get_clock().now().to_msg()
         self._joy.publish(joy)
