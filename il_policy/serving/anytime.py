@@ -8,8 +8,9 @@ from typing import Protocol
 from il_core.stats import percentiles
 
 KEEP = 100  # plans remembered: long enough for a percentile, short enough to follow a changing load
+KEEP_COSTS = 20  # costs remembered: one slow plan, as the first is, must not make the next hundred bad
 ENOUGH = 5  # before so many, the assumption counts
-MARGIN = 0.8  # share of the deadline planned for: the next plan may cost more than the 95th of the last ones
+MARGIN = 0.8  # share of the deadline planned for: the next plan may cost more than the median of the last ones
 
 
 class Latency(Protocol):
@@ -61,8 +62,8 @@ class StepBudget:
             deadline_ms: Time for encoder and all steps [ms].
         """
         self._most, self._least, self._deadline_ms = most, min(least, most), deadline_ms
-        self._step_ms: deque[float] = deque(maxlen=KEEP)
-        self._other_ms: deque[float] = deque(maxlen=KEEP)
+        self._step_ms: deque[float] = deque(maxlen=KEEP_COSTS)
+        self._other_ms: deque[float] = deque(maxlen=KEEP_COSTS)
 
     def add(self, steps: int, steps_ms: float, other_ms: float) -> None:
         """Remember what a plan cost: all its steps together, and everything else [ms]."""
@@ -73,6 +74,6 @@ class StepBudget:
         """Steps for the next plan, in least..most."""
         if not self._step_ms:
             return self._most
-        step_ms, other_ms = percentiles(self._step_ms, 95)[0], percentiles(self._other_ms, 95)[0]
+        step_ms, other_ms = percentiles(self._step_ms, 50)[0], percentiles(self._other_ms, 50)[0]
         affordable = (MARGIN * self._deadline_ms - other_ms) / max(step_ms, 1e-6)
         return max(self._least, min(self._most, int(affordable)))

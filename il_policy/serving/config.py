@@ -49,8 +49,10 @@ class ServeConfig:
         beta: Clip of the guidance weight of real-time chunking.
         ensemble_plans: Plans that temporal ensembling averages, the newest included.
         ensemble_decay: Weight of plan i, oldest first: exp(-decay i).
-        deadline_ms: A plan must be ready within this [ms]; 0 = one tick of the task.
-        min_steps: Fewer denoising steps are never taken.
+        deadline_ms: Steps are taken until this [ms]; 0 = half of the time between two plans. A plan later
+            than one tick is joined to the one before (``handover``), so this may be longer than a tick.
+        min_steps: Fewer denoising steps are never taken: rather late than wrong. In simulated time the demo's
+            diffusion policy succeeded 1 of 10 times with 1 step, 7 with 2, 9 with 5.
         warm_tau: Level the last plan is noised to for a warm start, in (0, 1); 0 = start from noise.
         latency_ms: Latency assumed until enough plans were measured [ms].
         doubt: What happens above ``doubt_limit``.
@@ -65,7 +67,7 @@ class ServeConfig:
     ensemble_plans: int = 4
     ensemble_decay: float = 0.01
     deadline_ms: float = 0.0
-    min_steps: int = 1
+    min_steps: int = 5
     warm_tau: float = 0.0
     latency_ms: float = 50.0
     doubt: Doubt = Doubt.REPORT

@@ -73,7 +73,8 @@ class ServedPolicy(WorkingPolicy):
         joins = Handover.RTC if parts.sampler.is_stepped else Handover.BLEND
         self.handover = joins if config.handover is Handover.AUTO else config.handover
         self._ensemble = handover.Ensemble(config.ensemble_plans, config.ensemble_decay)
-        deadline_ms = config.deadline_ms or parts.setup.task.dt_ns / 1e6
+        task = parts.setup.task
+        deadline_ms = config.deadline_ms or 0.5 * task.n_execute * task.dt_ns / 1e6
         self._budget = StepBudget(parts.sampler.steps, config.min_steps, deadline_ms)
         self.latency = LatencyWindow(int(config.latency_ms * 1e6))
         self._watch = Watch(config.doubt_limit)

@@ -165,6 +165,13 @@ def test_the_chosen_steps_hold_the_deadline_or_are_the_fewest(step_ms, other_ms,
     assert steps == 10 or other_ms + (steps + 1) * step_ms > 0.79 * deadline_ms  # not fewer than needed
 
 
+def test_one_slow_plan_costs_no_steps():
+    budget = StepBudget(10, 1, 400.0)
+    for step_ms in (2.0, 150.0, 2.0):  # as the first plan after start, or one beside a burst of other work
+        budget.add(10, 10 * step_ms, 1.0)
+    assert budget.steps() == 10
+
+
 def test_steps_come_back_when_the_load_is_gone():
     budget = StepBudget(10, 2, 100.0)
     budget.add(10, 1000.0, 1.0)
