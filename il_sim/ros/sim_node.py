@@ -139,6 +139,8 @@ class SimNode(Node):
         share = self._late / self._answers if self._answers else 0.0
         values = {
             "steps": self._plant.steps,
+            "answered_steps": self._answers,
+            "late_steps": self._late,
             "command_age_over_1_cycle": f"{share:.6f}",
             "command_timeouts": self._plant.timeouts,
             "slip_ms": f"{self._pacer.slip_ns * 1e-6:.1f}",
