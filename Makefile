@@ -4,7 +4,7 @@ PY := .venv/bin/python
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-franka check format bench-control bench-record clean
+.PHONY: help setup docs demo test test-franka check format bench-control bench-record clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,14 +21,18 @@ check: setup ## lint, format and types
 	@.venv/bin/ruff format --check .
 	@$(PY) -m mypy
 
-test: check ## check, then all tests that need no robot and no GPU
-	@$(PY) -m pytest -m "not hardware and not gpu" $(ARGS)
+test: check ## check, then all tests that need no robot and no GPU; those of nodes one by one, the others side by side
+	@$(PY) -m pytest -n 2 -m "not ros and not hardware and not gpu" $(ARGS) || [ $$? -eq 5 ]
+	@$(PY) -m pytest -m "ros and not hardware and not gpu" $(ARGS) || [ $$? -eq 5 ]
 
 test-franka: setup ## the Franka driver against a simulated controller, in a venv of its own (.venv-franka)
 	@test -x .venv-franka/bin/python || $(PY) -m venv .venv-franka
 	@.venv-franka/bin/python -m pip install -q -r requirements/franka.txt
 	@test -d .venv-franka/client || $(PY) -m pip install -q --no-deps --target .venv-franka/client pylibfranka==0.21.3
 	@FRANKA_SIM_PYTHON=$(CURDIR)/.venv-franka/bin/python PYTHONPATH=.venv-franka/client $(PY) -m pytest test/franka $(ARGS)
+
+docs: setup ## write docs/reference and the SROS2 policy anew from the code
+	@$(PY) -m docs.generate
 
 format: setup ## rewrite the sources in the project's style
 	@.venv/bin/ruff check --fix .

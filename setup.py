@@ -22,11 +22,16 @@ NODES = {
     "sim_camera_node": "il_sim",
     "sim_viewer_node": "il_sim",
     "operator_node": "il_sim",
+    "gazebo_node": "il_sim",
+    "gazebo_camera_node": "il_sim",
     "controller_node": "il_control",
     "camera_node": "il_teleop",
     "teleop_node": "il_teleop",
     "recorder_node": "il_teleop",
     "policy_node": "il_policy",
+    "description_node": "il_control",
+    "bringup_node": "il_cli",
+    "console_node": "il_cli",
 }
 
 setup(
@@ -36,6 +41,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["il_*"]),
+    package_data={"il_cli.console": ["assets/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/il_robot"]),
         (SHARE, ["package.xml"]),
@@ -46,6 +52,7 @@ setup(
     extras_require={
         "record": ["mcap", "mcap-ros2-support", "pyarrow", "opencv-python-headless", "av"],
         "import": ["h5py"],
+        "console": ["starlette", "uvicorn", "websockets", "opencv-python-headless", "psutil"],
         "rerun": ["rerun-sdk"],
         "cli": ["typer", "rich", "matplotlib", "plotly", "psutil"],
         "control": ["pin", "ruckig", "scipy"],

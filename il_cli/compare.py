@@ -67,7 +67,7 @@ def compare(
         CheckpointError, SpecMismatchError: a policy cannot be used here.
         ConfigError, DeviceError: the task cannot be simulated.
     """
-    names = _distinct([path.name for path in checkpoints], [str(path) for path in checkpoints])
+    names = distinct([path.name for path in checkpoints], [str(path) for path in checkpoints])
     policies = [load(path, setup) for path in checkpoints]
     candidates = [Candidate(name) for name in names]
     order = [(seed, k) for seed in seeds for k in range(len(policies))]
@@ -118,10 +118,10 @@ def summary(candidate: Candidate, shown: Paths, rate_hz: float) -> dict[str, Any
         "seconds_to_success_median": float(np.median([a.seconds for a in good])) if good else None,
         "horizon_steps_mean": float(np.mean([a.seconds for a in attempts])) * rate_hz,
         "failures_end_at_s": failed_at,
-        "inference_ms": dict(
-            zip(("p50", "p99"), (float(p) for p in np.percentile(candidate.inference_ms, [50, 99])), strict=True)
-        ),
     }
+    if candidate.inference_ms:
+        p50, p99 = np.percentile(candidate.inference_ms, [50, 99])
+        figures["inference_ms"] = {"p50": float(p50), "p99": float(p99)}
     if shown:
         figures |= _against(shown, [a.path for a in attempts], [a.path for a in good])
     return figures
@@ -157,20 +157,23 @@ def pairs(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
     """Every two policies at the same scenes: scenes only one of them mastered, and how likely that is by chance."""
     rows = []
     for a, b in combinations(candidates, 2):
-        both = list(zip(a.outcomes, b.outcomes, strict=True))
+        scenes = sorted(a.attempts.keys() & b.attempts.keys())  # where neither was skipped
+        if not scenes:
+            continue
+        both = [(a.attempts[s].success, b.attempts[s].success) for s in scenes]
         rows.append(
             {
                 "first": a.name,
                 "second": b.name,
                 "only_first": sum(x and not y for x, y in both),
                 "only_second": sum(y and not x for x, y in both),
-                "p": mcnemar(a.outcomes, b.outcomes),
+                "p": mcnemar(*zip(*both, strict=True)),
             }
         )
     return rows
 
 
-def _distinct(names: list[str], paths: list[str]) -> list[str]:
+def distinct(names: list[str], paths: list[str]) -> list[str]:
     """Folder names, or whole paths where two are alike."""
     return names if len(set(names)) == len(names) else paths
 

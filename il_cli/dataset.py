@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from il_cli import check, dataset_edit, dataset_info, dataset_io
-from il_cli.dataset_common import Task, clear_errors, console, left_out, outcome_of, progress_of
+from il_cli.dataset_common import Task, blur, clear_errors, console, left_out, outcome_of, progress_of, recordings_in
 from il_core.errors import RecordingError
 from il_core.types import Outcome
 
@@ -49,12 +49,26 @@ def build(
         setup = load_setup(task)
         recorded = load_setup(recorded_as) if recorded_as else None
         with progress_of("build") as progress:
-            report = build_dataset(_recordings(recordings), setup, out, options, progress, recorded)
+            report = build_dataset(recordings_in(recordings), setup, out, options, progress, recorded)
         console.print(f"{len(report.episodes)} episodes in {out}")
         left_out(report.rejected)
         if report.damaged:
             names = ", ".join(report.damaged)
             raise RecordingError(names, "missing or damaged; the dataset holds the others only")
+
+
+@app.command("blur-faces")
+def blur_faces(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings, or folders that hold some.")],
+    out: Annotated[Path, typer.Option(help="Folder of the copies.")],
+    model: Annotated[Path | None, typer.Option(help="Cascade file (Haar, XML) instead of OpenCV's own.")] = None,
+) -> None:
+    """Copy recordings with every face in colour pictures blurred; the originals stay as they are.
+
+    Example: il dataset blur-faces data/recordings/pick_place --out data/blurred
+    """
+    with clear_errors():
+        blur(recordings_in(recordings), out, model)
 
 
 app.command("info")(dataset_info.info)
@@ -69,23 +83,3 @@ app.command("export")(dataset_io.export)
 app.command("import")(dataset_io.import_)
 app.command("import-bag")(dataset_io.import_bag)
 app.command("import-hand-guided")(dataset_io.import_hand_guided)
-
-
-def _recordings(paths: list[Path]) -> list[Path]:
-    """Recordings named, and those inside folders named.
-
-    Raises:
-        RecordingError: a path does not exist, or is a folder without recordings.
-    """
-    from il_core.store.header import HEADER_FILE
-    from il_core.store.recording import list_recordings
-
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise RecordingError(path, "no such folder; name a recording or a folder that holds some")
-        inside = [path] if (path / HEADER_FILE).exists() else list_recordings(path)
-        if not inside:
-            raise RecordingError(path, "holds no finished recording; make some with `il record`")
-        found += inside
-    return found

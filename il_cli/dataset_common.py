@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from il_core.errors import ConfigError, IlError, nearest
+from il_core.errors import ConfigError, IlError, RecordingError, nearest
 from il_core.types import Outcome
 
 if TYPE_CHECKING:
@@ -67,6 +67,37 @@ def outcome_of(name: str, option: str) -> Outcome:
         return Outcome(name)
     except ValueError:
         raise ConfigError(option, f"no outcome '{name}'; {nearest(name, [o.value for o in Outcome])}") from None
+
+
+def recordings_in(paths: list[Path]) -> list[Path]:
+    """Recordings named, and those inside folders named.
+
+    Raises:
+        RecordingError: a path does not exist, or is a folder without recordings.
+    """
+    from il_core.store.header import HEADER_FILE
+    from il_core.store.recording import list_recordings
+
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise RecordingError(path, "no such folder; name a recording or a folder that holds some")
+        inside = [path] if (path / HEADER_FILE).exists() else list_recordings(path)
+        if not inside:
+            raise RecordingError(path, "holds no finished recording; make some with `il record`")
+        found += inside
+    return found
+
+
+def blur(recordings: list[Path], out: Path, model: Path | None) -> None:
+    """Copy recordings into a folder with faces blurred, and say what was found in each."""
+    from il_teleop.review.blur import blur_recording
+    from il_teleop.review.faces import FaceDetector
+
+    detector = FaceDetector.open(model)
+    for path in recordings:
+        made, found = blur_recording(path, out, detector)
+        say(f"{made}: {found.sentence}")
 
 
 class Kinematics:

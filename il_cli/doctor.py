@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from il_cli.security import probe_middleware
 from il_core.graph import PROFILE_KEY, node_environment, ros_environment, transport_profile
 from il_core.shared_memory import FOLDER, cramped_peers, dead_segments
 
@@ -131,11 +132,17 @@ def _middleware() -> Finding:
     domain = environment.get("ROS_DOMAIN_ID", "0")
     reach = environment["ROS_AUTOMATIC_DISCOVERY_RANGE"]
     found = f"{rmw}, domain {domain}, discovery {reach}, transport {file}"
-    is_ours = file.is_file() and file.read_text() == transport_profile().read_text()
+    is_ours = file.is_file() and file.read_text() == transport_profile(environment).read_text()
     remedy = f"unset {PROFILE_KEY}: another transport loses images (docs/decisions/0008-transport.md)"
     if rmw != "rmw_fastrtps_cpp":
         remedy = "unset RMW_IMPLEMENTATION: only Fast DDS was measured; give another one room for images of 1 MB"
     return Finding("middleware", is_ours and rmw == "rmw_fastrtps_cpp", found, remedy)
+
+
+def _security() -> Finding:
+    verdict = probe_middleware(ros_environment(os.environ))
+    remedy = "only needed for secure mode: source a ROS 2 from Debian packages (docs/security.md)"
+    return Finding("DDS-Security", verdict.has_security, verdict.words, remedy)
 
 
 def _shared_memory() -> Finding:
@@ -224,6 +231,7 @@ EXAMINATIONS: tuple[Callable[[], Finding], ...] = (
     _python,
     _ros,
     _middleware,
+    _security,
     _shared_memory,
     _peers,
     _realtime,

@@ -28,22 +28,60 @@ def evaluate(
     demonstrations: Annotated[
         Path | None, typer.Option(help="Dataset to compare paths and visited places with (in process).")
     ] = None,
+    arm: Annotated[
+        bool, typer.Option("--arm", help="On the arm of the graph that runs already: you reset the scene and judge.")
+    ] = False,
+    scenes: Annotated[
+        Path | None, typer.Option(help="Dataset whose first pictures are the scenes (with --arm).")
+    ] = None,
+    camera: Annotated[str, typer.Option(help="Camera of those pictures.")] = "front",
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("outputs/eval"),
 ) -> None:
     """Let policies try unseen scenes in the simulator, and count; several are compared blind, at the same scenes.
 
-    One policy alone drives over ROS, as it would drive a real arm, unless --in-process is given.
+    One policy alone drives over ROS, as it would drive a real arm, unless --in-process is given. With --arm a person
+    resets a real scene and judges, without being told whose attempt it was; the same command goes on after a pause.
 
     Example: il eval outputs/demo/checkpoint --episodes 50
 
     Example: il eval outputs/bc outputs/diffusion --in-process --demonstrations outputs/demo/dataset
+
+    Example: il eval outputs/bc outputs/diffusion --arm --episodes 10 --scenes outputs/demo/dataset
     """
+    if arm:
+        _on_the_arm(checkpoints, task, episodes, seed, limit_s, (scenes, camera), out)
+        return
     if in_process or len(checkpoints) > 1:
         _in_process(checkpoints, task, range(seed, seed + episodes), limit_s, demonstrations, out)
         return
     if demonstrations is not None:
         raise ConfigError("--demonstrations", "needs --in-process: only there attempts are compared with a dataset")
     _over_ros(checkpoints[0], task, range(seed, seed + episodes), limit_s, out)
+
+
+def _on_the_arm(
+    checkpoints: list[Path],
+    task: str,
+    episodes: int,
+    seed: int,
+    limit_s: float,
+    pictures: tuple[Path | None, str],
+    out: Path,
+) -> None:
+    """Let policies try on a real arm, and show what a person said of them."""
+    from il_cli.evaluate_arm import Scenes, evaluate_arm
+
+    dataset, camera = pictures
+    out.mkdir(parents=True, exist_ok=True)
+    shown = None if dataset is None else Scenes(dataset, camera, out)
+    if shown is not None:
+        typer.echo(f"open {shown.page.resolve()} in a browser: it lays the wanted picture over the live one")
+    is_done = evaluate_arm(checkpoints, task, episodes, seed, limit_s, shown, out)
+    report = out / "report.json"
+    if report.exists():
+        _show(Console(), json.loads(report.read_text())["policies"], report)
+    if not is_done:
+        typer.echo("not all attempts are done; the same command goes on")
 
 
 def _in_process(

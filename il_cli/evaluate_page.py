@@ -85,7 +85,7 @@ def _paths(candidate: Candidate, shown: Paths) -> bytes:
 
 
 def _attempts(candidates: Sequence[Candidate]) -> str:
-    seeds = sorted(candidates[0].attempts)
+    seeds = sorted({seed for c in candidates for seed in c.attempts})
     head = "".join(f"<th>{html.escape(c.name)}</th>" for c in candidates)
     lines = ""
     for seed in seeds:
@@ -95,5 +95,7 @@ def _attempts(candidates: Sequence[Candidate]) -> str:
 
 
 def _outcome(candidate: Candidate, seed: int) -> str:
-    attempt = candidate.attempts[seed]
+    attempt = candidate.attempts.get(seed)
+    if attempt is None:
+        return "<td>skipped</td>"
     return f"<td>{'success' if attempt.success else 'failure'}, {attempt.seconds:.1f} s</td>"

@@ -17,9 +17,9 @@ def export(
     Example: il export outputs/policy --format openvino
     """
     from il_policy.serving.export import export as write
-    from il_policy.serving.loading import torch_policy
+    from il_policy.serving.loading import exportable
 
-    artifact = write(checkpoint, [f.strip() for f in format_.split(",") if f.strip()], torch_policy(checkpoint, None))
+    artifact = write(checkpoint, [f.strip() for f in format_.split(",") if f.strip()], exportable(checkpoint))
     for kind, error in artifact.max_error.items():
         graphs = sorted(key.split("/")[1] for key in artifact.graphs if key.startswith(kind) and "." not in key)
         typer.echo(f"{checkpoint}: {kind} ({', '.join(graphs)}), at most {error:.1e} from torch")
@@ -40,6 +40,7 @@ def calibrate(
     from il_policy.serving import doubt
     from il_policy.serving.features import episode_features, is_scene
     from il_policy.serving.loading import torch_policy, weights_sha256
+    from il_policy.serving.planner import feeds_of
     from il_policy.serving.torch_graphs import TorchBackend
 
     if kind not in {k.value for k in doubt.Kind}:
@@ -47,14 +48,16 @@ def calibrate(
     policy = torch_policy(checkpoint, None)
     store = EpisodeStore.open(dataset, policy.setup.digest)
     episodes = (store.episode(k) for k in range(len(store)))
-    backend, setup, ticks = TorchBackend(policy), policy.setup, policy.config.observed_ticks
+    backend, config = TorchBackend(policy), policy.config
 
-    def encode(inputs: Any) -> Any:  # noqa: ANN401 - arrays
-        return backend.run("encode", {"inputs": inputs})[0]
+    def encode(inputs: Any, pixels: Any) -> Any:  # noqa: ANN401 - arrays
+        return backend.run("encode", feeds_of(inputs, pixels))[0]
 
     usable = (e for e in episodes if e.outcome in (Outcome.SUCCESS, Outcome.UNLABELLED))
-    known = [episode_features(e, setup, ticks, encode) for e in usable]
-    detector = doubt.calibrate(known, doubt.Kind(kind), is_scene(setup, ticks))
+    known = [episode_features(e, policy.translator, encode) for e in usable]
+    scene = is_scene(policy.setup, config.observed_ticks, config.observe)
+    memory_ticks = doubt.MEMORY_S * policy.setup.task.rate_hz
+    detector = doubt.calibrate(known, doubt.Kind(kind), scene, memory_ticks=memory_ticks)
     doubt.save(checkpoint, detector, weights_sha256(checkpoint), len(known))
     raw = ", ".join(f"{k} {v:.2f}" for k, v in detector.thresholds.items() if k.startswith(kind))
     typer.echo(f"{checkpoint}: calibrated on {len(known)} episodes; {raw} count as 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import logging
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import typer
 from rich.console import Console
 
 from il_core.errors import IlError
+from il_core.security import COMMAND, secured
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,11 @@ COMMANDS = {
     "demo": Entry("il_cli.demo", "demo", "Show a task, record it, learn it, and let the arm do it."),
     "doctor": Entry("il_cli.doctor", "doctor", "Say what this machine has, and how to get what it lacks."),
     "sim": Entry("il_cli.sim", "sim", "Start the simulated arm, its cameras and the controller."),
+    "gazebo": Entry("il_cli.gazebo", "app", "Write the simulated scene for Gazebo."),
     "up": Entry("il_cli.up", "up", "Start any graph of nodes, as the launch files do."),
     "teleop": Entry("il_cli.teleop", "app", "Move the arm: keyboard, gamepad, SpaceMouse, leader arm, phone, hand."),
     "record": Entry("il_cli.record", "record", "Record demonstrations."),
+    "console": Entry("il_cli.console.command", "console", "A page for tablets: cameras, recording, policy, stop."),
     "review": Entry("il_cli.review", "review", "Look at recordings, score them, keep, trim, relabel or delete them."),
     "replay": Entry("il_cli.replay", "replay", "Let the arm repeat a demonstration and record it again."),
     "dataset": Entry("il_cli.dataset", "app", "Build and look into datasets."),
@@ -46,8 +50,11 @@ COMMANDS = {
     "export": Entry("il_cli.export", "export", "Write a policy as graphs that run without torch."),
     "calibrate": Entry("il_cli.export", "calibrate", "Measure what a policy knows, so that it tells what it does not."),
     "infer-server": Entry("il_cli.serve", "infer_server", "Make plans for robots elsewhere."),
+    "calibrate-camera": Entry("il_cli.calibrate_camera", "calibrate_camera", "Measure where a camera sits."),
+    "view": Entry("il_cli.view", "view", "Watch pictures, arm, targets, plans and forces live in Rerun."),
     "latency": Entry("il_cli.latency", "latency", "Measure how late cameras, states and actions are."),
     "robot": Entry("il_cli.robot", "app", "Make a robot's files from a URDF, or show a robot."),
+    "security": Entry("il_cli.security", "app", "Secure mode (SROS2): check it, write its policy."),
     "eval": Entry("il_cli.evaluate", "evaluate", "Count how often a policy succeeds."),
 }
 
@@ -57,6 +64,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # unwinds the stack, so that supervisors stop their nodes
+    os.environ.update(secured(os.environ, COMMAND))  # in secure mode a command has keys of its own
     sys.exit(run(sys.argv[1:], COMMANDS))
 
 

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from il_cli.security import require_security
 from il_core.errors import GraphError
 from il_core.graph import Graph, NodeSpec, node_environment
+from il_core.security import secured
 from il_core.shared_memory import remove_dead_segments
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,9 @@ class Supervisor:
 
         Raises:
             GraphError: a node could not be started; those already started are stopped again.
+            SecurityError: secure mode is asked for and cannot be kept.
         """
+        require_security(os.environ, [node.name for node in self._graph.nodes])
         self.log_dir.mkdir(parents=True, exist_ok=True)
         remove_dead_segments(time.time())  # of runs that were killed: each holds 16 MB of RAM
         try:
@@ -82,7 +86,7 @@ class Supervisor:
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=subprocess.STDOUT,
-                    env=node_environment(os.environ),
+                    env=secured(node_environment(os.environ), node.name),
                     start_new_session=True,
                 )
         except OSError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from il_control.config import ControlConfig
 from il_control.cycle import CycleReport, make_cycle
 from il_core.align import ARM
 from il_core.clock import tick_ns
@@ -51,18 +52,19 @@ class Attempt:
 class Rehearsal:
     """Attempts of one task; use as a context manager."""
 
-    def __init__(self, setup: Setup, latency_ns: int = 100 * MS) -> None:
+    def __init__(self, setup: Setup, latency_ns: int = 100 * MS, control: ControlConfig | None = None) -> None:
         """Build the scene.
 
         Args:
             setup: Robot and task.
             latency_ns: Time from an observation's tick until the plan made from it reaches the controller [ns].
+            control: Settings of the controller; None = those in config/control/.
 
         Raises:
             ConfigError: the task cannot be simulated.
             DeviceError: no GL to render with.
         """
-        self._setup, self._latency_ns = setup, latency_ns
+        self._setup, self._latency_ns, self._control = setup, latency_ns, control
         self._plant = Plant(setup)
         self._renderer = Renderer(self._plant.model, setup.robot) if setup.task.cameras else None
 
@@ -85,7 +87,7 @@ class Rehearsal:
         """
         plant, task = self._plant, self._setup.task
         plant.reset(seed)
-        cycle, session = make_cycle(self._setup), PolicySession(task)
+        cycle, session = make_cycle(self._setup, self._control), PolicySession(task)
         for _ in range(SETTLE_STEPS):
             plant.write(cycle.step(plant.read(), plant.now_ns).setpoint)
             plant.step()

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from il_cli.dataset_common import blur, recordings_in
 from il_core.errors import ConfigError, RecordingError, nearest
 from il_core.types import Outcome
 
@@ -62,7 +63,7 @@ def review(  # noqa: PLR0913 - one option per action
     if delete:
         return _delete(paths, purge)
     if blur_faces is not None:
-        return _blur(paths, blur_faces, face_model)
+        return blur(paths, blur_faces, face_model)
     if trim is not None or not decision.is_empty:
         return _decide(paths, decision, trim, by)
     takes = _reviewed(paths, (fps, width) if html is not None else None)
@@ -112,20 +113,9 @@ def _found(paths: list[Path]) -> list[Path]:
         ConfigError: none is named.
         RecordingError: a path does not exist, or is a folder without recordings.
     """
-    from il_core.store.header import HEADER_FILE
-    from il_core.store.recording import list_recordings
-
     if not paths:
         raise ConfigError("il review", "name recordings, or folders that hold some, such as data/recordings")
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise RecordingError(path, "no such folder; name a recording or a folder that holds some")
-        inside = [path] if (path / HEADER_FILE).exists() else list_recordings(path)
-        if not inside:
-            raise RecordingError(path, "holds no finished recording; make some with `il record`")
-        found += inside
-    return found
+    return recordings_in(paths)
 
 
 def _reviewed(paths: list[Path], film: tuple[float, int] | None) -> list[Reviewed]:
@@ -275,13 +265,3 @@ def _delete(paths: list[Path], purge: bool) -> None:
     for path in paths:
         lies = delete(path, purge=purge)
         console.print(f"deleted {path}, now {lies}" if lies else f"purged {path}", soft_wrap=True, highlight=False)
-
-
-def _blur(paths: list[Path], out: Path, model: Path | None) -> None:
-    from il_teleop.review.blur import blur_recording
-    from il_teleop.review.faces import FaceDetector
-
-    detector = FaceDetector.open(model)
-    for path in paths:
-        made, found = blur_recording(path, out, detector)
-        console.print(f"{made}: {found.sentence}", soft_wrap=True, highlight=False, markup=False)

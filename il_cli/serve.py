@@ -33,6 +33,7 @@ def serve(
     from il_core.config import load_setup
     from il_core.errors import ConfigError
     from il_core.graph import GraphOptions, graph, node_environment
+    from il_core.security import secured
     from il_policy.serving.config import load_serve_config
     from il_policy.serving.loading import check, task_of
     from il_policy.serving.remote.client import parse_address
@@ -53,7 +54,8 @@ def serve(
     typer.echo("serving; start planning: ros2 service call /policy/enable std_srvs/srv/SetBool '{data: true}'")
     sys.stdout.flush()
     arguments = [sys.executable, "-m", node.module, *node.ros_arguments, *extra]
-    os.execve(sys.executable, arguments, node_environment(os.environ))  # Ctrl-C reaches the node itself
+    environment = secured(node_environment(os.environ), node.name)
+    os.execve(sys.executable, arguments, environment)  # Ctrl-C reaches the node itself
 
 
 def infer_server(

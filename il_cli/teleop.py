@@ -44,6 +44,7 @@ def teleop(
     if context.invoked_subcommand is not None:
         return
     from il_core.graph import node_environment, ros_environment
+    from il_core.security import secured
     from il_teleop.device import find
 
     find(device)  # an unknown one is refused before anything is started
@@ -54,7 +55,8 @@ def teleop(
     command = [sys.executable, "-m", "il_teleop.ros.teleop_node", "--ros-args", *ros]
     # Ctrl-C reaches the node too, because it shares the terminal; it leaves by itself and we wait.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise typer.Exit(subprocess.run(command, env=node_environment(os.environ), check=False).returncode)
+    environment = secured(node_environment(os.environ), "teleop")
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
 def attach() -> None:

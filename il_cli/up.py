@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from il_core.graph import GRAPHS, GraphOptions
+from il_core.security import COMMAND, ENABLE, secured
 
 if TYPE_CHECKING:
     from il_core.graph import Graph
@@ -36,14 +37,23 @@ def up(
     recordings: Annotated[str, typer.Option(help="Folder for recordings.")] = DEFAULT.recordings,
     checkpoint: Annotated[str, typer.Option(help="Folder of the policy to serve.")] = DEFAULT.checkpoint,
     cameras: Annotated[str, typer.Option(help="Without sim: camera_node, or a driver of config/camera.")] = "",
+    namespace: Annotated[str, typer.Option(help="In front of every name, such as left.")] = DEFAULT.namespace,
+    use_sim_time: Annotated[bool, typer.Option("--use-sim-time", help="Time is what /clock says.")] = False,
+    params: Annotated[str, typer.Option(help="ROS parameter file, on top of config/launch/nodes.yaml.")] = "",
+    manage: Annotated[bool, typer.Option("--manage", help="A manager brings the nodes up, in order.")] = False,
     timeout_s: Timeout = 60.0,
+    secure: Annotated[bool, typer.Option("--secure", help="Secure mode or nothing; docs/security.md.")] = False,
 ) -> None:
     """Start a graph of nodes and keep it running until Ctrl-C.
 
     Example: il up record --task pick_place --operator
+
+    Example: il up robot --task pick_place --cameras camera_node --namespace left
     """
     from il_core.graph import graph as describe
 
+    if secure:
+        os.environ.update(secured({**os.environ, ENABLE: "true"}, COMMAND))
     options = GraphOptions(
         task=task,
         robot=robot,
@@ -55,6 +65,10 @@ def up(
         recordings=recordings,
         checkpoint=checkpoint,
         cameras=cameras,
+        namespace=namespace,
+        use_sim_time=use_sim_time,
+        params=params,
+        manage=manage,
     )
     keep_running(describe(graph, options), timeout_s)
 

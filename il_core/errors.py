@@ -116,6 +116,10 @@ class GraphError(IlError):
     """A node of the graph did not start, went silent or died."""
 
 
+class SecurityError(IlError):
+    """Secure mode was asked for and cannot be kept: middleware without DDS-Security, or keys that are missing."""
+
+
 def nearest(name: str, options: list[str]) -> str:
     """Suggest what a misspelt name may have meant.
 

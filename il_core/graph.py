@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import yaml
@@ -11,88 +12,35 @@ import yaml
 from il_core import topics
 from il_core.camera_topics import known_drivers, load_camera_topics
 from il_core.config import config_dir, from_mapping, load_setup
+from il_core.environment import (
+    PROFILE_KEY,
+    node_environment,
+    ros_environment,
+    transport_environment,
+    transport_profile,
+)
 from il_core.errors import ConfigError, nearest
+from il_core.graph_spec import AtEnd, Graph, NodeSpec
+from il_core.node_params import NodeParams, Parameter, load_node_params
 
-Parameter = str | int | float | bool
+__all__ = [
+    "GRAPHS",
+    "PROFILE_KEY",
+    "AtEnd",
+    "Graph",
+    "GraphOptions",
+    "NodeSpec",
+    "graph",
+    "node_environment",
+    "options_from_text",
+    "options_of",
+    "ros_environment",
+    "transport_environment",
+    "transport_profile",
+]
 
-TRANSPORT_FILE = "dds/fastdds.xml"
-"""Fast DDS profile of every process, below config/: the default loses images (docs/decisions/0008)."""
-PROFILE_KEY = "FASTDDS_DEFAULT_PROFILES_FILE"
-_OLD_PROFILE_KEY = "FASTRTPS_DEFAULT_PROFILES_FILE"  # what Fast DDS 2 reads; Fast DDS 3 complains about it
-_OLD_DISTROS = ("humble", "iron", "jazzy")
-
-
-@dataclass(frozen=True, slots=True)
-class NodeSpec:
-    """One process of a graph.
-
-    Attributes:
-        name: ROS node name.
-        module: Python module with the node's ``main``; its last part is the executable's name.
-        parameters: ROS parameters that differ from the node's defaults.
-        topics: Topics that carry messages once the node works.
-        services: Services it offers once it works.
-        remaps: Topics of ours -> those of somebody else's driver.
-    """
-
-    name: str
-    module: str
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-    topics: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-    remaps: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def executable(self) -> str:
-        """Name for ``ros2 run il_robot``."""
-        return self.module.rsplit(".", 1)[-1]
-
-    @property
-    def ros_arguments(self) -> list[str]:
-        """Command-line arguments that give the node its name, remapping rules and parameters."""
-        arguments = ["--ros-args", "-r", f"__node:={self.name}"]
-        for ours, theirs in self.remaps.items():
-            arguments += ["-r", f"{ours}:={theirs}"]
-        for key, value in self.parameters.items():
-            arguments += ["-p", f"{key}:={_yaml(value)}"]
-        return arguments
-
-
-def _yaml(value: Parameter) -> str:
-    """A parameter value as ROS reads it; quotes keep strings such as ``1`` or ``no`` strings."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    return repr(value)
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """The nodes of a job, in the order they start; they stop in the opposite order.
-
-    What commands the arm starts after the arm and stops before it, so that nothing is commanded
-    that nobody holds.
-
-    Attributes:
-        name: Name of the job.
-        nodes: Its nodes.
-    """
-
-    name: str
-    nodes: tuple[NodeSpec, ...]
-
-    def node(self, name: str) -> NodeSpec:
-        """Look a node up by name.
-
-        Raises:
-            ConfigError: no such node; the message lists those there are.
-        """
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        problem = f"no node '{name}'; {nearest(name, [n.name for n in self.nodes])}"
-        raise ConfigError(f"graph '{self.name}'", problem)
+PARAMS_FILE = "launch/nodes.yaml"
+"""Parameters of every graph's nodes, below config/."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +60,10 @@ class GraphOptions:
         checkpoint: Folder of the policy to serve.
         cameras: Where pictures come from without ``sim``: empty for a node of yours on our topics,
             ``camera_node`` for ours with RealSense devices, else a driver of config/camera/topics_<name>.yaml.
+        namespace: In front of every name of ours, so that two arms can share one ROS domain; empty means none.
+        use_sim_time: Whether time is what ``/clock`` says; the simulator of the graph then publishes it.
+        params: Parameter file on top of config/launch/nodes.yaml and of these options; empty means none.
+        manage: Whether the nodes wait for a manager, which is then part of the graph, to bring them up in order.
     """
 
     task: str = "pick_place"
@@ -124,6 +76,16 @@ class GraphOptions:
     recordings: str = "outputs/recordings"
     checkpoint: str = ""
     cameras: str = ""
+    namespace: str = ""
+    use_sim_time: bool = False
+    params: str = ""
+    manage: bool = False
+
+    def __post_init__(self) -> None:
+        """Reject what ROS would not take as a namespace."""
+        if self.namespace and not re.fullmatch(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", self.namespace):
+            problem = f"'{self.namespace}' is no namespace; use letters, digits and _, such as left or cell_2/left"
+            raise ConfigError("graph options: namespace", problem)
 
 
 def options_from_text(values: Mapping[str, str]) -> GraphOptions:
@@ -142,15 +104,37 @@ def options_from_text(values: Mapping[str, str]) -> GraphOptions:
 
 _JOBS: dict[str, tuple[str, ...]] = {
     "sim": ("controller",),
+    "robot": ("controller", "description"),
     "teleop": ("controller", "teleop"),
     "record": ("controller", "recorder", "teleop"),
     "policy": ("controller", "policy"),
-    "all": ("controller", "recorder", "teleop", "policy"),
+    "all": ("controller", "description", "recorder", "teleop", "policy"),
 }
-_READ_PICTURES = ("recorder", "policy")
+_REAL = ("robot",)  # jobs without the simulator, whatever the options say
+_SIMULATED = ("sim", "seed", "view", "operator")  # options these have no use for
+_OF_NODE = {"device": "teleop", "recordings": "recorder", "checkpoint": "policy"}  # options only one node has use for
 CAMERA_NODE = "camera_node"
+MANAGER = "bringup"
 GRAPHS = tuple(_JOBS)
 """Names :func:`graph` knows."""
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """Names of the GraphOptions that make a difference to a job.
+
+    Raises:
+        ConfigError: unknown graph.
+    """
+    nodes = _nodes_of(name)
+    useless = {option for option, node in _OF_NODE.items() if node not in nodes}
+    useless |= set(_SIMULATED) if name in _REAL else {"sim"} if name == "sim" else set()
+    return tuple(f.name for f in fields(GraphOptions) if f.name not in useless)
+
+
+def _nodes_of(name: str) -> tuple[str, ...]:
+    if name not in _JOBS:
+        raise ConfigError("graph", f"unknown graph '{name}'; {nearest(name, list(GRAPHS))}")
+    return _JOBS[name]
 
 
 def graph(name: str, options: GraphOptions | None = None) -> Graph:
@@ -158,19 +142,22 @@ def graph(name: str, options: GraphOptions | None = None) -> Graph:
 
     Args:
         name: One of GRAPHS.
-        options: What differs from the defaults.
+        options: What differs from the defaults. Graph ``all`` has a policy only with a checkpoint.
 
     Raises:
-        ConfigError: unknown graph, task, robot or camera driver, or a policy graph without a checkpoint.
+        ConfigError: unknown graph, task, robot or camera driver, a parameter file that cannot be used, or a policy
+            graph without a checkpoint.
     """
     options = options or GraphOptions()
-    if name not in _JOBS:
-        raise ConfigError("graph", f"unknown graph '{name}'; {nearest(name, list(GRAPHS))}")
-    if "policy" in _JOBS[name] and not options.checkpoint:
+    names = list(_nodes_of(name))
+    if name == "policy" and not options.checkpoint:
         raise ConfigError(f"graph '{name}'", "needs a checkpoint; train one with `il train`, name its folder")
+    if not options.checkpoint:
+        names = [n for n in names if n != "policy"]
+    if name in _REAL:
+        options = replace(options, sim=False, operator=False, view=False)
     _check_cameras(options)
     cameras = load_setup(options.task, options.robot or None).task.cameras
-    names = list(_JOBS[name])
     if options.operator:
         names.append("operator")
     if options.sim:
@@ -178,7 +165,12 @@ def graph(name: str, options: GraphOptions | None = None) -> Graph:
         names = ["sim", *watchers, *names]
     elif options.cameras == CAMERA_NODE and cameras:
         names = ["camera", *names]
-    return Graph(name, tuple(_node(n, options, cameras) for n in names))
+    if options.manage:
+        names.append(MANAGER)
+    files = _params_files(options)
+    job = {"graph": name, **_said_to_manager(options)}
+    nodes = tuple(_node(n, options, cameras, files, job if n == MANAGER else {}) for n in names)
+    return Graph(name, nodes, options.namespace.strip("/"))
 
 
 def _check_cameras(options: GraphOptions) -> None:
@@ -189,86 +181,106 @@ def _check_cameras(options: GraphOptions) -> None:
         raise ConfigError("graph options", f"unknown cameras '{options.cameras}'; {nearest(options.cameras, drivers)}")
 
 
-def _node(name: str, options: GraphOptions, cameras: tuple[str, ...]) -> NodeSpec:
-    """The entry of one node: module, own parameters, and the signs of life to wait for."""
-    common: dict[str, Parameter] = {"task": options.task}
-    if options.robot:
-        common["robot"] = options.robot
+def _params_files(options: GraphOptions) -> tuple[NodeParams, NodeParams]:
+    """Ours, and the one named by the options."""
+    ours = load_node_params(config_dir() / PARAMS_FILE)
+    theirs = load_node_params(Path(options.params)) if options.params else NodeParams("none", {})
+    for each in (ours, theirs):
+        each.check_names(list(_CATALOGUE))
+    return ours, theirs
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What is always true of a node.
+
+    Attributes:
+        module: Python module with its ``main``.
+        topics: Topics that carry messages once it works; ``IMAGES`` stands for those of every camera of the task.
+        services: Services it offers once it works.
+        at_end: What becomes of a launched graph if it ends by itself.
+        is_managed: Whether it is a managed node.
+    """
+
+    module: str
+    topics: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    at_end: AtEnd = AtEnd.STOP
+    is_managed: bool = False
+
+
+_IMAGES = "<images>"
+_CATALOGUE = {
+    "sim": _Entry("il_sim.ros.sim_node", (topics.JOINT_STATES,), (topics.SIM_RESET,)),
+    "sim_viewer": _Entry("il_sim.ros.sim_viewer_node", (), ("sim_viewer/get_parameters",), AtEnd.IGNORE),
+    "sim_camera": _Entry("il_sim.ros.sim_camera_node", (_IMAGES,), (), AtEnd.RESPAWN),
+    # Pictures that come back are as good as before, and whoever reads them judges their age.
+    "camera": _Entry("il_teleop.ros.camera_node", (_IMAGES,), (), AtEnd.RESPAWN, True),
+    "controller": _Entry(
+        "il_control.ros.controller_node",
+        (topics.EE_POSE, topics.EFFORT_SETPOINT),
+        (topics.CONTROLLER_HOLD,),
+        AtEnd.STOP,
+        True,
+    ),
+    "description": _Entry("il_control.ros.description_node", (topics.LINK_POSES,), (), AtEnd.RESPAWN),
+    # It comes back with an open clutch: the arm holds until the person closes it again.
+    "teleop": _Entry("il_teleop.ros.teleop_node", (), ("teleop/get_parameters",), AtEnd.RESPAWN, True),
+    # Not started again: what it was recording is lost, and the person has to know.
+    "recorder": _Entry(
+        "il_teleop.ros.recorder_node", (), (topics.RECORDER_START, topics.RECORDER_KEEP), AtEnd.STOP, True
+    ),
+    # It comes back silent: it plans only when enabled.
+    "policy": _Entry("il_policy.ros.policy_node", (), (topics.POLICY_ENABLE,), AtEnd.RESPAWN, True),
+    "operator": _Entry("il_sim.ros.operator_node", (), (topics.OPERATOR_PERFORM,)),
+    MANAGER: _Entry("il_cli.ros.bringup_node", (), ("bringup/get_parameters",), AtEnd.RESPAWN),
+}
+_READ_PICTURES = ("recorder", "policy")
+
+
+def _said_to_manager(options: GraphOptions) -> dict[str, Parameter]:
+    """The options by which the manager describes the same graph for itself."""
+    own = {f.name: getattr(options, f.name) for f in fields(GraphOptions) if getattr(options, f.name) != f.default}
+    return {name: value for name, value in own.items() if name not in ("manage", "namespace", "use_sim_time")}
+
+
+def _node(
+    name: str,
+    options: GraphOptions,
+    cameras: tuple[str, ...],
+    files: tuple[NodeParams, NodeParams],
+    more: Mapping[str, Parameter],
+) -> NodeSpec:
+    """The entry of one node: module, parameters, and the signs of life to wait for."""
+    entry, namespace = _CATALOGUE[name], options.namespace.strip("/")
     images = tuple(t for c in cameras for t in (topics.color(c), topics.depth(c)))
-    own: dict[str, tuple[str, dict[str, Parameter], tuple[str, ...], tuple[str, ...]]] = {
-        "sim": (
-            "il_sim.ros.sim_node",
-            {"seed": options.seed},
-            (topics.JOINT_STATES,),
-            (topics.SIM_RESET,),
-        ),
-        "sim_viewer": ("il_sim.ros.sim_viewer_node", {}, (), ("sim_viewer/get_parameters",)),
-        "sim_camera": ("il_sim.ros.sim_camera_node", {}, images, ()),
-        "camera": ("il_teleop.ros.camera_node", {}, images, ()),
-        "controller": (
-            "il_control.ros.controller_node",
-            {},
-            (topics.EE_POSE, topics.EFFORT_SETPOINT),
-            (topics.CONTROLLER_HOLD,),
-        ),
-        "teleop": ("il_teleop.ros.teleop_node", {"device": options.device}, (), ("teleop/get_parameters",)),
-        "recorder": (
-            "il_teleop.ros.recorder_node",
-            {"root": options.recordings},
-            (),
-            (topics.RECORDER_START, topics.RECORDER_KEEP),
-        ),
-        "policy": (
-            "il_policy.ros.policy_node",
-            {"checkpoint": options.checkpoint},
-            (),
-            (topics.POLICY_ENABLE,),
-        ),
-        "operator": ("il_sim.ros.operator_node", {}, (), (topics.OPERATOR_PERFORM,)),
-    }
-    module, parameters, alive, services = own[name]
     is_foreign = name in _READ_PICTURES and options.cameras not in ("", CAMERA_NODE)
-    remaps = load_camera_topics(options.cameras).remaps(cameras) if is_foreign else {}
-    return NodeSpec(name, module, {**common, **parameters}, alive, services, remaps)
+    ours, theirs = (f.of(name, namespace) for f in files)
+    return NodeSpec(
+        name,
+        entry.module,
+        {**ours, **_parameters(name, options), **more, **theirs},
+        tuple(t for topic in entry.topics for t in (images if topic == _IMAGES else (topic,))),
+        entry.services,
+        load_camera_topics(options.cameras).remaps(cameras) if is_foreign else {},
+        namespace,
+        entry.at_end,
+    )
 
 
-def transport_profile() -> Path:
-    """File that says how processes talk to each other.
-
-    Raises:
-        ConfigError: the folder of the configuration files is missing.
-    """
-    return config_dir() / TRANSPORT_FILE
-
-
-def transport_environment(base: Mapping[str, str]) -> dict[str, str]:
-    """Variables that make Fast DDS read the profile; ``base`` is only asked which ROS it is."""
-    keys = [PROFILE_KEY, *([_OLD_PROFILE_KEY] if base.get("ROS_DISTRO") in _OLD_DISTROS else [])]
-    return dict.fromkeys(keys, str(transport_profile()))
-
-
-def ros_environment(base: Mapping[str, str]) -> dict[str, str]:
-    """Environment that every process on the graph shares; what ``base`` already says stays.
-
-    Returns:
-        A copy of ``base`` with transport and discovery set.
-    """
-    ours = {
-        **transport_environment(base),
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",  # a controller should not meet a neighbour's arm
+def _parameters(name: str, options: GraphOptions) -> dict[str, Parameter]:
+    """What the options say to a node."""
+    said: dict[str, Parameter] = {"task": options.task}
+    if options.robot:
+        said["robot"] = options.robot
+    if options.use_sim_time:  # the simulator makes the time that the others follow
+        said["publish_clock" if name == "sim" else "use_sim_time"] = True
+    if options.manage and _CATALOGUE[name].is_managed:
+        said["autostart"] = False
+    own: dict[str, dict[str, Parameter]] = {
+        "sim": {"seed": options.seed},
+        "teleop": {"device": options.device},
+        "recorder": {"root": options.recordings},
+        "policy": {"checkpoint": options.checkpoint},
     }
-    return {**ours, **base}
-
-
-def node_environment(base: Mapping[str, str]) -> dict[str, str]:
-    """Environment of a node process: the graph's, one thread for numerics, headless GL, prompt logs, kept memory."""
-    ours = {
-        # Buffers of images are else taken from the kernel and given back for every message: page by page, that is a
-        # quarter of the recorder's time (64 -> 50 % of a core at two cameras of 640x480; docs/decisions/0008).
-        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-        "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
-        "OMP_NUM_THREADS": "1",  # worker threads of one node would preempt the control cycle of another
-        "MUJOCO_GL": "egl",
-        "PYTHONUNBUFFERED": "1",
-    }
-    return {**ours, **ros_environment(base)}
+    return {**said, **own.get(name, {})}

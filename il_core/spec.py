@@ -9,6 +9,7 @@ from enum import Enum
 
 import numpy as np
 
+from il_core.calibrated import CameraCalibration
 from il_core.errors import ConfigError, nearest
 from il_core.geometry import Array, matrix_from_quat_xyzw, pose
 from il_core.types import Intrinsics
@@ -49,6 +50,7 @@ class CameraSpec:
         mount: Frame the camera is fixed to.
         p_mount_optical_m: Position of the optical frame in the mount frame, (3,) [m].
         quat_xyzw_mount_optical: Orientation of the optical frame (z forward, x right, y down).
+        calibration: How well this pose was measured; None where it is only described.
     """
 
     name: str
@@ -59,6 +61,7 @@ class CameraSpec:
     mount: Mount
     p_mount_optical_m: tuple[float, ...]
     quat_xyzw_mount_optical: tuple[float, ...]
+    calibration: CameraCalibration | None = None
 
     def __post_init__(self) -> None:
         """Reject impossible cameras."""
@@ -188,12 +191,14 @@ class ActionSpec:
         rotation: Whether the rotation is learned; if not, the tool keeps ``quat_xyzw_tool``.
         gripper: Whether the gripper is part of the action.
         version: Raised whenever this meaning changes.
+        stiffness: Whether the tool's stiffness, as the controller kept it, is part of the action.
     """
 
     label: ActionLabel
     rotation: bool
     gripper: bool
     version: int = 1
+    stiffness: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +287,11 @@ def digest(robot: RobotSpec, task: TaskSpec, urdf_text: str) -> str:
     # Fields younger than the first data count only where they say something: at their default they
     # are left out, so that data, checkpoints and robots of before keep the digest they were made with.
     robot_values = {k: v for k, v in asdict(robot).items() if k not in _LATER or v != _LATER[k]}
-    content = {"robot": robot_values, "task": asdict(task), "urdf": urdf_text}
+    for camera in robot_values["cameras"]:
+        del camera["calibration"]  # how well a pose is known changes nothing; the pose itself counts
+    task_values = asdict(task)
+    if not task.action.stiffness:
+        del task_values["action"]["stiffness"]
+    content = {"robot": robot_values, "task": task_values, "urdf": urdf_text}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -11,47 +11,27 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from il_core.errors import DeviceError, NonFiniteError, PlanRangeError, ShapeError
+from il_core.errors import DeviceError, PlanRangeError, ShapeError
+from il_core.frozen import Vector, frozen, frozen_pose
 from il_core.geometry import interpolate_pose
 
-Vector = NDArray[np.float64]
-
-
-def frozen(name: str, value: ArrayLike, ndim: int) -> NDArray[np.float64]:
-    """Copy to float64, check rank and finiteness, and forbid writes.
-
-    Raises:
-        ShapeError: wrong rank or empty.
-        NonFiniteError: NaN or infinity inside.
-    """
-    array = np.array(value, dtype=np.float64)
-    if array.ndim != ndim or array.size == 0:
-        raise ShapeError(name, expected=f"{ndim}-D and non-empty", got=array.shape)
-    finite = np.isfinite(array)
-    if not finite.all():
-        raise NonFiniteError(name, int(np.flatnonzero(~finite)[0]))
-    array.setflags(write=False)
-    return array
-
-
-def frozen_pose(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    """Freeze one (4, 4) or a stack (..., 4, 4) of rigid transforms.
-
-    Raises:
-        ShapeError: trailing shape is not (4, 4).
-        ValueError: the rotation part is not orthonormal.
-    """
-    array = np.asarray(value, dtype=np.float64)
-    if array.shape[-2:] != (4, 4):
-        raise ShapeError(name, expected="(..., 4, 4)", got=array.shape)
-    array = frozen(name, array, array.ndim)
-    R = array[..., :3, :3]
-    error = np.abs(np.swapaxes(R, -1, -2) @ R - np.eye(3)).max()
-    if error > 1e-6:
-        raise ValueError(f"{name}: rotation is not orthonormal, error {error:.2g}")
-    return array
+__all__ = [
+    "ActionChunk",
+    "ArmCommand",
+    "ArmState",
+    "CameraFrame",
+    "EePose",
+    "Episode",
+    "Intrinsics",
+    "Observation",
+    "Outcome",
+    "Setpoint",
+    "Vector",
+    "frozen",
+    "frozen_pose",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +81,7 @@ class EePose:
 
 @dataclass(frozen=True, slots=True)
 class Intrinsics:
-    """Pinhole camera without distortion: u = fx x / z + cx, v = fy y / z + cy.
+    """Pinhole camera: u = fx x / z + cx, v = fy y / z + cy. What the lens adds is kept, and nowhere taken out.
 
     Attributes:
         width: Image width [px].
@@ -110,6 +90,8 @@ class Intrinsics:
         fy: Focal length along v [px].
         cx: Principal point u [px], pixel centres at integers.
         cy: Principal point v [px].
+        distortion_model: Name ROS has for the lens's distortion, such as ``plumb_bob``; empty without any.
+        distortion: Its coefficients, in that model's order (``plumb_bob``: k1, k2, p1, p2, k3); empty without any.
     """
 
     width: int
@@ -118,6 +100,8 @@ class Intrinsics:
     fy: float
     cx: float
     cy: float
+    distortion_model: str = ""
+    distortion: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -367,6 +351,8 @@ class Episode:
         rate_hz: Tick rate [Hz].
         notes: Free text by key.
         intervention: Whether a person corrected a running policy at each tick, (N,); None where nobody noted it.
+        k_p_des: Tool stiffness in force with each action, along and about the axes of base, (N, 6)
+            [N/m, N·m/rad]; None where nobody recorded it.
     """
 
     name: str
@@ -377,6 +363,7 @@ class Episode:
     rate_hz: int
     notes: Mapping[str, str] = field(default_factory=dict)
     intervention: NDArray[np.bool_] | None = None
+    k_p_des: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Freeze and check that there is one action per observation."""
@@ -393,6 +380,11 @@ class Episode:
                 raise ShapeError(f"Episode {self.name} intervention", expected=f"({n},)", got=mark.shape)
             mark.setflags(write=False)
             object.__setattr__(self, "intervention", mark)
+        if self.k_p_des is not None:
+            k_p = frozen("Episode.k_p_des", self.k_p_des, ndim=2)
+            if k_p.shape != (n, 6) or float(k_p.min()) < 0.0:
+                raise ShapeError(f"Episode {self.name} k_p_des", expected=f"({n}, 6), none negative", got=k_p.shape)
+            object.__setattr__(self, "k_p_des", k_p)
 
 
 def _check_opening(name: str, value: float) -> None:

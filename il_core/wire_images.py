@@ -19,9 +19,10 @@ _DEPTH_TYPES = {"16UC1": "u2", "32FC1": "f4"}
 
 
 def intrinsics_from(msg: Message) -> Intrinsics:
-    """sensor_msgs/CameraInfo -> Intrinsics."""
-    k = msg.k
-    return Intrinsics(int(msg.width), int(msg.height), float(k[0]), float(k[4]), float(k[2]), float(k[5]))
+    """sensor_msgs/CameraInfo -> Intrinsics; coefficients that are all zero are no distortion."""
+    k, d = msg.k, tuple(float(c) for c in msg.d)
+    lens = (str(msg.distortion_model), d) if any(d) else ()
+    return Intrinsics(int(msg.width), int(msg.height), float(k[0]), float(k[4]), float(k[2]), float(k[5]), *lens)
 
 
 def rgb_from(msg: Message) -> np.ndarray:

@@ -93,7 +93,7 @@ class CurriculumConfig:
 
 @dataclass(frozen=True, slots=True)
 class EnsembleConfig:
-    """Blending of a plan with the ones before it: see ``heads.ensemble``.
+    """Blending of a plan with the ones before it: see ``serving.handover.Ensemble``.
 
     Attributes:
         plans: Earlier plans that take part; 0 = none, plans stay as predicted.

@@ -2,75 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from il_core.config import Setup
 from il_core.errors import EpisodeError
-from il_core.geometry import Array
 from il_core.types import Episode, Outcome
 from il_policy.augment.pixels import augment_pixels
-from il_policy.config import AugmentConfig, CurriculumConfig, TrainConfig
-from il_policy.curriculum import WindowSampler, difficulty, quality_weight
+from il_policy.config import AugmentConfig, TrainConfig
+from il_policy.curriculum import difficulty, quality_weight
 from il_policy.encoders.pixels import PixelReader
+from il_policy.evaluate import OpenLoopError, open_loop
 from il_policy.joint_codec import Codec, JointCodec, joint_targets, make_codec
+from il_policy.policy import ChunkModel, ChunkPolicy
 from il_policy.transforms import GRIPPER, JITTER, TOOL, ObservationEncoder
+from il_policy.windows import Batch, EpisodeArrays, WindowSet, action_rows
 
+__all__ = ["Augmenter", "Batch", "ChunkDataset", "EpisodeArrays", "episode_arrays"]
 INSTRUCTION_NOTE = "instruction"  # the task in words, where an episode's differs from the task file's
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EpisodeArrays:
-    """One episode as numbers; row k belongs to tick k.
-
-    Attributes:
-        name: Name of the episode.
-        inputs: Input vectors, (N, D), NaN = not seen.
-        p_base_ee: Tool position at each tick, (N, 3) [m].
-        actions: Encoded targets as seen from each tick, (N, H, Da).
-        is_pad: Rows beyond the end of the episode, (N, H).
-        pixels: What encoders look at at each tick, by name, (N, ...).
-        weight: How much its windows count.
-        difficulty: How hard it is; larger is harder.
-    """
-
-    name: str
-    inputs: Array
-    p_base_ee: Array
-    actions: Array
-    is_pad: NDArray[np.bool_]
-    pixels: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    weight: float = 1.0
-    difficulty: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Training windows, still in the data's units.
-
-    Attributes:
-        inputs: (B, D), NaN = not seen.
-        action: (B, H, Da).
-        is_pad: (B, H), true where no demonstrated row exists.
-        pixels: What encoders look at, by name, (B, ...).
-    """
-
-    inputs: Tensor
-    action: Tensor
-    is_pad: Tensor
-    pixels: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def take(self, chosen: Tensor | slice) -> Batch:
-        """Some of the windows, in that order."""
-        pixels = {name: tensor[chosen] for name, tensor in self.pixels.items()}
-        return Batch(self.inputs[chosen], self.action[chosen], self.is_pad[chosen], pixels)
 
 
 def episode_arrays(
@@ -93,14 +47,14 @@ def episode_arrays(
     said = episode.notes.get(INSTRUCTION_NOTE, "")
     inputs = np.array([encoder.encode(padded[k : k + n_obs], said) for k in range(n)])
     p_base_ee = np.array([o.T_base_ee[:3, 3] for o in episode.observations])
-    rows = np.arange(n)[:, None] + np.arange(horizon)  # (N, H): row j of tick k is action k + j
-    clipped = np.minimum(rows, n - 1)
+    rows, is_pad = action_rows(n, horizon)
     if isinstance(codec, JointCodec):
         actions = joint_targets(episode, codec, horizon)
     else:
-        T_des, g_des = episode.T_base_ee_des[clipped], episode.gripper_des[clipped]
-        actions = codec.encode(T_des, g_des, p_base_ee[:, None, :])
-    return EpisodeArrays(episode.name, inputs, p_base_ee, actions, rows >= n, _pixels(episode, reader))
+        T_des, g_des = episode.T_base_ee_des[rows], episode.gripper_des[rows]
+        k_p = None if episode.k_p_des is None else episode.k_p_des[rows]
+        actions = codec.encode(T_des, g_des, p_base_ee[:, None, :], k_p)
+    return EpisodeArrays(episode.name, inputs, p_base_ee, actions, is_pad, _pixels(episode, reader))
 
 
 def _pixels(episode: Episode, reader: PixelReader | None) -> dict[str, NDArray[Any]]:
@@ -112,8 +66,8 @@ def _pixels(episode: Episode, reader: PixelReader | None) -> dict[str, NDArray[A
     return {name: np.stack([s[name] for s in seen]) for name in seen[0]}
 
 
-class ChunkDataset:
-    """Samples of several episodes in memory; input vectors are computed once, here."""
+class ChunkDataset(WindowSet):
+    """Samples of an arm's episodes; input vectors are computed once, here."""
 
     def __init__(
         self,
@@ -133,6 +87,7 @@ class ChunkDataset:
         Raises:
             EpisodeError: no episode is left.
         """
+        self.setup = setup
         self.encoder = ObservationEncoder(setup, config.observed_ticks, config.observe)
         self._reader = PixelReader(setup, config.observe) if config.observe.has_pixels else None
         self.codec = make_codec(setup, config.action_encoding)
@@ -153,42 +108,22 @@ class ChunkDataset:
         hardness = difficulty(episode.name, episode.notes, arrays.p_base_ee, c.measure) if c.start < 1 else 0.0
         return replace(arrays, weight=weight, difficulty=hardness)
 
-    def sampler(self, episode_indices: Sequence[int], curriculum: CurriculumConfig) -> WindowSampler:
-        """Sampler of the windows that :meth:`batch` stacks for the same episodes."""
-        chosen = [self.arrays[i] for i in episode_indices]
-        lengths, weights = [len(a.inputs) for a in chosen], [a.weight for a in chosen]
-        return WindowSampler(lengths, weights, [a.difficulty for a in chosen], curriculum)
+    def new_model(self, config: TrainConfig) -> ChunkModel:
+        """Model for robot and task."""
+        return ChunkModel.for_setup(self.setup, config)
+
+    def noise(self, config: AugmentConfig) -> Augmenter:
+        """Noise that keeps inputs and targets consistent."""
+        return Augmenter(self.encoder, self.codec, config)
+
+    def judge(self, model: ChunkModel, config: TrainConfig, batch: Batch) -> OpenLoopError:
+        """Open-loop error of the plans that a policy of this model makes."""
+        return open_loop(ChunkPolicy(self.setup, config, model), batch)
 
     @property
     def horizon(self) -> int:
         """Rows per chunk."""
         return self.encoder.task.horizon
-
-    def digest(self) -> str:
-        """SHA-256 of all numbers a training sees, hex."""
-        content = hashlib.sha256()
-        for a in self.arrays:
-            content.update(a.name.encode())
-            for array in (a.inputs, a.actions, a.is_pad, *a.pixels.values()):
-                content.update(np.ascontiguousarray(array).tobytes())
-        return content.hexdigest()
-
-    def split(self, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
-        """Indices of training and held-out episodes; whole episodes, so that nothing leaks."""
-        n = len(self.arrays)
-        n_val = 0 if n < 4 or val_fraction == 0 else max(1, round(val_fraction * n))
-        order = np.random.default_rng(seed).permutation(n).tolist()
-        return sorted(order[n_val:]), sorted(order[:n_val])
-
-    def batch(self, episode_indices: Sequence[int]) -> Batch:
-        """All samples of some episodes as one batch."""
-        chosen = [self.arrays[i] for i in episode_indices]
-        return Batch(
-            torch.from_numpy(np.concatenate([a.inputs for a in chosen])).float(),
-            torch.from_numpy(np.concatenate([a.actions for a in chosen])).float(),
-            torch.from_numpy(np.concatenate([a.is_pad for a in chosen])),
-            {k: torch.from_numpy(np.concatenate([a.pixels[k] for a in chosen])) for k in chosen[0].pixels},
-        )
 
 
 class Augmenter:

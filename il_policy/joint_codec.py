@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from il_core.config import Setup
-from il_core.errors import EpisodeError, ShapeError
+from il_core.errors import ConfigError, EpisodeError, ShapeError
 from il_core.geometry import Array
 from il_core.types import Episode, Observation
 from il_policy.data_config import ActionEncoding
-from il_policy.transforms import ActionCodec
+from il_policy.tool_codec import ActionCodec
 
 
 class JointCodec:
@@ -18,7 +18,14 @@ class JointCodec:
     is_relative = False  # a displaced tool changes no encoded number: joints are encoded apart from it
 
     def __init__(self, setup: Setup, encoding: ActionEncoding) -> None:
-        """Take the layout from robot and task."""
+        """Take the layout from robot and task.
+
+        Raises:
+            ConfigError: the task's action has a stiffness, which belongs to a tool.
+        """
+        if setup.task.action.stiffness:
+            problem = "its action has a stiffness of the tool; train it with action_encoding=relative_v1"
+            raise ConfigError(f"task '{setup.task.name}'", problem)
         self.nq, self._has_gripper = setup.robot.nq, setup.task.action.gripper
         self._is_difference = encoding is ActionEncoding.JOINT_RELATIVE_V1
 

@@ -64,3 +64,10 @@ class ObserveConfig:
     def has_pixels(self) -> bool:
         """Whether any encoder looks at pictures."""
         return bool(self.rgb or self.depth or self.points)
+
+    @property
+    def eye_names(self) -> tuple[str, ...]:
+        """A name for every number that encoders of pictures give, in the order they give them."""
+        pictures = [*(f"rgb.{n}" for n in self.rgb), *(f"depth.{n}" for n in self.depth)]
+        names = [f"eye.{p}.{i}" for p in pictures for i in range(2 * self.keypoints)]
+        return (*names, *(f"eye.points.{n}.{i}" for n in self.points for i in range(self.point_features)))

@@ -11,15 +11,17 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from il_core.config import Setup
-from il_core.errors import CheckpointError
+from il_core.errors import CheckpointError, ConfigError
 from il_policy import checkpoint
+from il_policy.arrays import ArraySpec
 from il_policy.config import TrainConfig
 from il_policy.dataset import ChunkDataset
 from il_policy.evaluate import OpenLoopError
-from il_policy.policy import ChunkPolicy
+from il_policy.policy import ChunkModel, ChunkPolicy
 from il_policy.primitives.policy import TrajectoryPolicy, fit_trajectory
 from il_policy.trainer import STATE, Trainer
 from il_policy.transfer import distilled
+from il_policy.windows import WindowSet
 
 __all__ = ["STATE", "Progress", "TrainResult", "Trainer", "train"]
 LOG_EVERY = 20  # steps between two reports of progress
@@ -70,8 +72,8 @@ class TrainResult:
 
 
 def train(
-    dataset: ChunkDataset,
-    setup: Setup,
+    dataset: WindowSet,
+    setup: Setup | ArraySpec,
     config: TrainConfig,
     out: Path,
     *,
@@ -85,7 +87,7 @@ def train(
 
     Args:
         dataset: Samples.
-        setup: Robot and task.
+        setup: Robot and task; or columns without an arm, see :mod:`il_policy.generic`.
         config: Settings.
         out: Directory of the checkpoint; TensorBoard's files go to ``out/tensorboard``.
         is_resumed: Go on from what an earlier call left in ``out``.
@@ -96,9 +98,12 @@ def train(
 
     Raises:
         CheckpointError: ``out`` cannot be written or resumed from, ``start`` or ``teacher`` cannot be used.
+        ConfigError: a movement primitive shall be fitted without an arm.
     """
     checkpoint.make_folder(out)
     if config.head.is_trajectory:
+        if not isinstance(dataset, ChunkDataset) or not isinstance(setup, Setup):
+            raise ConfigError(f"head {config.head.value}", "fits the path of a tool; take a head with a network")
         return _fit(dataset, setup, config, out)
     trainer = Trainer(dataset, setup, config, out, _teacher(teacher, setup), start)
     if is_resumed:
@@ -132,16 +137,18 @@ def adapted(config: TrainConfig, teacher: Path) -> TrainConfig:
     Raises:
         CheckpointError: it cannot be read, or is no teacher.
     """
-    return distilled(config, checkpoint.read_manifest(teacher).config, teacher)
+    return distilled(config, checkpoint.read_stored(teacher).config, teacher)
 
 
-def _teacher(directory: Path | None, setup: Setup) -> ChunkPolicy | None:
+def _teacher(directory: Path | None, setup: Setup | ArraySpec) -> ChunkModel | None:
     if directory is None:
         return None
+    if isinstance(setup, ArraySpec):
+        return checkpoint.load_arrays(directory, setup).model
     policy = checkpoint.load(directory, setup)
     if not isinstance(policy, ChunkPolicy):
         raise CheckpointError(directory, "holds a trajectory; only diffusion and flow can be distilled")
-    return policy
+    return policy.model
 
 
 def _fit(dataset: ChunkDataset, setup: Setup, config: TrainConfig, out: Path) -> TrainResult:

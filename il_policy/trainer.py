@@ -14,14 +14,16 @@ from torch import Tensor
 from il_core.config import Setup, from_mapping
 from il_core.errors import CheckpointError, ConfigError
 from il_policy import checkpoint
+from il_policy.arrays import ArraySpec
 from il_policy.config import Head, TrainConfig, plain
-from il_policy.dataset import Augmenter, Batch, ChunkDataset
 from il_policy.ema import EmaWeights
-from il_policy.evaluate import OpenLoopError, open_loop
+from il_policy.evaluate import OpenLoopError
+from il_policy.files import read_json, write_durably
 from il_policy.heads import make_head
 from il_policy.parallel import Processes
-from il_policy.policy import ChunkModel, ChunkPolicy
+from il_policy.policy import ChunkModel
 from il_policy.transfer import Transfer, start_from
+from il_policy.windows import Batch, WindowSet
 
 STATE = "training.json"  # beside policy.json; names the tensors to resume from
 BETAS = (0.95, 0.999)  # Chi et al. 2023: less momentum suits the noisy loss of diffusion
@@ -33,21 +35,21 @@ class Trainer:
 
     def __init__(
         self,
-        dataset: ChunkDataset,
-        setup: Setup,
+        dataset: WindowSet,
+        setup: Setup | ArraySpec,
         config: TrainConfig,
         out: Path,
-        teacher: ChunkPolicy | None = None,
+        teacher: ChunkModel | None = None,
         start: Path | None = None,
     ) -> None:
         """Build the model, fit its normalisers to the training episodes, and get ready for step 0.
 
         Args:
             dataset: Samples.
-            setup: Robot and task.
+            setup: Robot and task, or columns without an arm.
             config: Settings.
             out: Directory of the checkpoint.
-            teacher: Policy that a one-step student learns from.
+            teacher: Model that a one-step student learns from.
             start: Checkpoint whose weights to begin with.
 
         Raises:
@@ -58,7 +60,7 @@ class Trainer:
         if config.head is Head.ONE_STEP and teacher is None:
             raise ConfigError("head one_step", "learns from a teacher; use `il train --distill CHECKPOINT`")
         self.processes = Processes(config.device)
-        self.setup, self.config, self.out = setup, config, out
+        self.dataset, self.setup, self.config, self.out = dataset, setup, config, out
         self.data_digest = dataset.digest()
         train, held_out = dataset.split(config.val_fraction, config.seed)
         self.data = dataset.batch(train)
@@ -66,7 +68,7 @@ class Trainer:
         self.val_data = dataset.batch(held_out) if held_out else None
         self.transfer = Transfer((), ())
         self._build(teacher, start)
-        self.augment = Augmenter(dataset.encoder, dataset.codec, config.augment)
+        self.augment = dataset.noise(config.augment)
         self.ema = EmaWeights(self.model, config.ema_power, config.ema_max)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -78,14 +80,14 @@ class Trainer:
         self.best: dict[str, Tensor] | None = None  # weights of the best validation, kept if patience is limited
         self.best_mm, self.misses, self._validated = math.inf, 0, -1
 
-    def _build(self, teacher: ChunkPolicy | None, start: Path | None) -> None:
+    def _build(self, teacher: ChunkModel | None, start: Path | None) -> None:
         """Model and head: fresh, from another checkpoint's weights, or a copy of the teacher."""
         config = self.config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.model = ChunkModel.for_setup(self.setup, config)
+            self.model = self.dataset.new_model(config)
         if teacher is not None:
-            self.model.load_state_dict(teacher.model.state_dict())  # its normalisers too: same noise, same chunk
+            self.model.load_state_dict(teacher.state_dict())  # its normalisers too: same noise, same chunk
             if self.model.eyes is not None:
                 self.model.eyes.requires_grad_(False)
             self.model.to(config.device)
@@ -151,7 +153,7 @@ class Trainer:
         return self._model(self.ema.network.state_dict())
 
     def _model(self, state: dict[str, Tensor]) -> ChunkModel:
-        model = ChunkModel.for_setup(self.setup, self.config).to(self.config.device)
+        model = self.dataset.new_model(self.config).to(self.config.device)
         model.load_state_dict(state)
         return model
 
@@ -162,7 +164,7 @@ class Trainer:
         self._validated = self.step
         if self.processes.is_main:
             model = self.averaged_model()
-            self.val = open_loop(ChunkPolicy(self.setup, self.config, model), self.val_data)
+            self.val = self.dataset.judge(model, self.config, self.val_data)
             self.misses += 1
             if self.config.patience and self.val.position_mm < self.best_mm:
                 self.best_mm, self.misses = self.val.position_mm, 0
@@ -191,7 +193,7 @@ class Trainer:
             "best_mm": self.best_mm if self.best is not None else None,
             "misses": self.misses,
         }
-        checkpoint.write_durably(self.out / STATE, json.dumps(state, indent=1).encode())
+        write_durably(self.out / STATE, json.dumps(state, indent=1).encode())
         checkpoint.remove_others(self.out, "training", name)
 
     def _tensors(self, generators: list[Tensor]) -> dict[str, Tensor]:
@@ -208,7 +210,7 @@ class Trainer:
         Raises:
             CheckpointError: nothing to resume, other data or other settings, or damaged files.
         """
-        state = checkpoint.read_json(self.out / STATE)
+        state = read_json(self.out / STATE, checkpoint.AGAIN)
         try:
             before = comparable(from_mapping(TrainConfig, state.get("config"), str(self.out / STATE)))
         except ConfigError:

@@ -38,7 +38,7 @@ def start_from(model: ChunkModel, directory: Path) -> Transfer:
     Raises:
         CheckpointError: missing, damaged, or with nothing that fits.
     """
-    manifest = checkpoint.read_manifest(directory)
+    manifest = checkpoint.read_stored(directory)
     tensors = checkpoint.read_tensors(directory, manifest.weights, manifest.weights_sha256)
     copied, fresh = [], []
     for name, mine in model.state_dict().items():

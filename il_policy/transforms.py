@@ -1,4 +1,4 @@
-"""Observations into input vectors, and tool poses into network actions and back; the task decides.
+"""Observations into input vectors; the task decides.
 
 What a policy knows of the world beyond its own arm comes from the depth cameras: pixels of an
 object's colour, lifted into the robot base with the measured depth. The simulator's state is never
@@ -16,16 +16,9 @@ from numpy.typing import NDArray
 
 from il_core.config import Setup
 from il_core.errors import DeviceError, EpisodeError, ShapeError
-from il_core.geometry import (
-    Array,
-    interpolate_pose,
-    matrix_from_quat_xyzw,
-    matrix_from_rotation_6d,
-    rotation_6d_from_matrix,
-)
-from il_core.spec import ColourObject, Mount, TaskSpec
+from il_core.geometry import Array, interpolate_pose, rotation_6d_from_matrix
+from il_core.spec import ColourObject, Mount
 from il_core.types import CameraFrame, Observation
-from il_policy.config import ActionEncoding
 from il_policy.encoders.extras import Extras
 from il_policy.layout import Layout
 from il_policy.observe_config import ObserveConfig
@@ -241,49 +234,3 @@ def tool_pose_at(stamp_ns: int, observation: Observation, previous: Observation)
         return observation.T_base_ee
     alpha = max(0.0, (stamp_ns - t_0) / (t_1 - t_0))  # unitless fraction of the way from t_0 to t_1
     return interpolate_pose(previous.T_base_ee, observation.T_base_ee, alpha)
-
-
-class ActionCodec:
-    """Rows of tool targets <-> numbers a network predicts: position, 6-D rotation, gripper.
-
-    Position is relative to the tool at the observation or absolute, see ``ActionEncoding``; rotation and
-    gripper are there if ``TaskSpec.action`` says so. Without rotation the tool keeps the task's own.
-    """
-
-    def __init__(self, task: TaskSpec, encoding: ActionEncoding) -> None:
-        """Take the layout from the task."""
-        self.task, self.encoding = task, encoding
-        self._R_base_ee = matrix_from_quat_xyzw(task.quat_xyzw_tool)
-
-    @property
-    def dim(self) -> int:
-        """Numbers per row."""
-        return 3 + 6 * self.task.action.rotation + int(self.task.action.gripper)
-
-    @property
-    def is_relative(self) -> bool:
-        """Whether a displaced tool changes the encoded positions."""
-        return self.encoding is ActionEncoding.RELATIVE_V1
-
-    def _origin(self, p_base_ee: Array) -> Array:
-        return p_base_ee if self.is_relative else np.zeros(3)
-
-    def encode(self, T_base_ee_des: Array, gripper_des: Array, p_base_ee: Array) -> Array:
-        """Targets (..., 4, 4) and openings (...,) seen from a tool at ``p_base_ee`` -> (..., D)."""
-        parts = [T_base_ee_des[..., :3, 3] - self._origin(p_base_ee)]
-        if self.task.action.rotation:
-            parts.append(rotation_6d_from_matrix(T_base_ee_des[..., :3, :3]))
-        if self.task.action.gripper:
-            parts.append(np.asarray(gripper_des)[..., None])
-        return np.concatenate(parts, axis=-1)
-
-    def decode(self, rows: Array, p_base_ee: Array) -> tuple[Array, Array | None]:
-        """Inverse of :meth:`encode`: poses (H, 4, 4), and openings (H,) in [0, 1] or None."""
-        if rows.ndim != 2 or rows.shape[1] != self.dim:
-            raise ShapeError("action rows", expected=f"(H, {self.dim})", got=rows.shape)
-        T = np.tile(np.eye(4), (len(rows), 1, 1))
-        T[:, :3, 3] = rows[:, :3] + self._origin(p_base_ee)
-        T[:, :3, :3] = self._R_base_ee
-        if self.task.action.rotation:
-            T[:, :3, :3] = matrix_from_rotation_6d(rows[:, 3:9])
-        return T, np.clip(rows[:, -1], 0.0, 1.0) if self.task.action.gripper else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from il_core.errors import ConfigError
+from il_core.parameters import check_ranges, setting
 from il_teleop.device import find
 from il_teleop.flow import FlowConfig
 from il_teleop.health import RejectRule, WarnRule
@@ -32,16 +32,15 @@ class RecorderConfig:
     root: str = "outputs/recordings"
     operator: str = ""
     notes: str = ""
-    state_rate_hz: float = 1000.0
-    start_timeout_s: float = 5.0
-    silent_s: float = 2.0
-    queue_mb: float = 256.0
+    state_rate_hz: float = setting(1000.0, 1.0, 10_000.0)
+    start_timeout_s: float = setting(5.0, 0.1, 600.0, is_dynamic=True)
+    silent_s: float = setting(2.0, 0.05, 600.0, is_dynamic=True)
+    queue_mb: float = setting(256.0, 1.0, 65_536.0)
     rules: str = "recorder"
 
     def __post_init__(self) -> None:
         """Reject limits that could never be met."""
-        if min(self.state_rate_hz, self.start_timeout_s, self.silent_s, self.queue_mb) <= 0:
-            raise ConfigError("recorder", "rates, times and queue_mb must be positive")
+        check_ranges(self, "recorder")
 
 
 @dataclass(frozen=True, slots=True)

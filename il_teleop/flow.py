@@ -9,8 +9,11 @@ import yaml
 
 from il_core.config import from_mapping
 from il_core.errors import ConfigError, nearest
+from il_core.parameters import check_ranges, setting
 from il_teleop.cue import Cue, Kind
 from il_teleop.recorder import Event, State, Status, resolve
+
+LONGEST_S = 86_400.0  # a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +28,15 @@ class FlowConfig:
         keeps_automatically: Whether a stopped take is kept without being asked; a rejected one never is.
     """
 
-    countdown_s: float = 0.0
-    reset_s: float = 0.0
-    take_max_s: float = 0.0
-    is_automatic: bool = False
-    keeps_automatically: bool = False
+    countdown_s: float = setting(0.0, 0.0, LONGEST_S, is_dynamic=True)
+    reset_s: float = setting(0.0, 0.0, LONGEST_S, is_dynamic=True)
+    take_max_s: float = setting(0.0, 0.0, LONGEST_S, is_dynamic=True)
+    is_automatic: bool = setting(False, is_dynamic=True)
+    keeps_automatically: bool = setting(False, is_dynamic=True)
 
     def __post_init__(self) -> None:
-        """Reject negative times."""
-        if min(self.countdown_s, self.reset_s, self.take_max_s) < 0:
-            raise ConfigError("recorder flow", "countdown_s, reset_s and take_max_s must not be negative")
+        """Reject negative times, and those nobody waits for."""
+        check_ranges(self, "recorder flow")
 
 
 def changed(config: FlowConfig, text: str) -> FlowConfig:

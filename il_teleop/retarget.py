@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from il_core.errors import ConfigError
 from il_core.geometry import Array, matrix_from_rotvec, pose, rotvec_from_matrix
+from il_core.parameters import limits
 from il_core.types import ArmCommand, EePose
 
 MAX_STEP_S = 0.1  # a longer pause is not integrated: the target would leap when a stalled device returns
@@ -81,8 +82,8 @@ class RetargetConfig:
         max_pose_age_ms: Oldest tool pose that may be steered by.
     """
 
-    max_speed_m_s: float
-    max_rotation_speed_rad_s: float
+    max_speed_m_s: float = field(metadata=limits(0.001, 10.0, is_dynamic=True))
+    max_rotation_speed_rad_s: float = field(metadata=limits(0.001, 10.0, is_dynamic=True))
     workspace_min_m: tuple[float, ...]
     workspace_max_m: tuple[float, ...]
     max_lead_m: float
@@ -91,8 +92,8 @@ class RetargetConfig:
 
     def __post_init__(self) -> None:
         """Reject limits that leave no room."""
-        limits = (self.max_speed_m_s, self.max_rotation_speed_rad_s, self.max_lead_m, self.max_lead_rad)
-        if min(*limits, self.max_pose_age_ms) <= 0:
+        largest = (self.max_speed_m_s, self.max_rotation_speed_rad_s, self.max_lead_m, self.max_lead_rad)
+        if min(*largest, self.max_pose_age_ms) <= 0:
             raise ConfigError("retarget", "speeds, leads and max_pose_age_ms must be positive")
         corners = (self.workspace_min_m, self.workspace_max_m)
         if {len(c) for c in corners} != {3} or not all(lo < hi for lo, hi in zip(*corners, strict=True)):
@@ -118,6 +119,10 @@ class Retargeter:
     def release(self) -> None:
         """Forget the target; the next step starts again from the measured tool."""
         self._T_base_des = None
+
+    def limit(self, config: RetargetConfig) -> None:
+        """Change speeds and limits; they hold from the next step on."""
+        self._config = config
 
     def step(self, now_ns: int, motion: Motion, T_base_ee: Array) -> Array:
         r"""Move the target for the time since the last step.
@@ -243,6 +248,16 @@ class RetargetedDevice:
         self._must_release = False
         self.reason = "clutch is open"
         self.motion = Motion()
+
+    def limit(self, config: RetargetConfig) -> None:
+        """Change speeds and limits of the target; the clutch stays as it is."""
+        self._retargeter.limit(config)
+        self._max_age_ns = int(config.max_pose_age_ms * 1e6)
+
+    def release(self) -> None:
+        """Open the clutch; it closes again only after the person let go of it."""
+        self._retargeter.release()
+        self._must_release, self._measured = True, None
 
     def observe_pose(self, measured: EePose) -> None:
         """Take the newest measured tool pose."""

@@ -1,4 +1,4 @@
-"""Graph sim plus a served policy: ``ros2 launch il_robot policy.launch.py checkpoint:=<folder>``."""
+"""Arm, controller and a served policy: ``ros2 launch il_robot policy.launch.py checkpoint:=<folder>``."""
 
 from il_cli.ros.launch_graph import describe
 

@@ -127,7 +127,7 @@ def message(topic: str, stamp_ns: int, rng: np.random.Generator) -> dict[str, An
         return header | size | {"encoding": "rgb8", "step": 24, "data": rng.bytes(144)}
     if topic == topics.depth("eye"):
         return header | size | {"encoding": "16UC1", "step": 16, "data": rng.bytes(96)}
-    return header | size | {"k": [5.0, 0.0, 3.5, 0.0, 5.0, 2.5, 0.0, 0.0, 1.0]}
+    return header | size | {"k": [5.0, 0.0, 3.5, 0.0, 5.0, 2.5, 0.0, 0.0, 1.0], "d": [], "distortion_model": ""}
 
 
 def events_of_a_demonstration(rng: np.random.Generator, seconds: float = 2.0, latency_ms: float = 20.0) -> list[Event]:

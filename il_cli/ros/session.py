@@ -137,8 +137,12 @@ class Session:
         except GraphError as error:
             raise GraphError(f"node '{node}' is not {message} after {timeout_s:.0f} s: {status()}") from error
 
-    def _call(self, kind: type, name: str, request: object, timeout_s: float) -> Any:  # noqa: ANN401
-        """Call a service and wait for its answer."""
+    def call(self, kind: type, name: str, request: object, timeout_s: float) -> Any:  # noqa: ANN401
+        """Call a service of any type and wait for its answer.
+
+        Raises:
+            GraphError: no answer.
+        """
         if name not in self._clients:
             self._clients[name] = client = self.node.create_client(kind, name)
             self.wait(client.service_is_ready, timeout_s, f"service '{name}'")
@@ -162,14 +166,14 @@ class Session:
         Raises:
             GraphError: no answer, or the service refused; carries its words.
         """
-        answer = self._call(Trigger, name, Trigger.Request(), timeout_s)
+        answer = self.call(Trigger, name, Trigger.Request(), timeout_s)
         if not answer.success:
             raise GraphError(f"service '{name}' refused: {answer.message}")
         return str(answer.message)
 
     def set_bool(self, name: str, value: bool, timeout_s: float = 10.0) -> str:
         """Call a std_srvs/SetBool; like :meth:`trigger`."""
-        answer = self._call(SetBool, name, SetBool.Request(data=value), timeout_s)
+        answer = self.call(SetBool, name, SetBool.Request(data=value), timeout_s)
         if not answer.success:
             raise GraphError(f"service '{name}' refused: {answer.message}")
         return str(answer.message)
@@ -181,7 +185,7 @@ class Session:
             GraphError: no answer, or the node refused the value.
         """
         request = SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()])
-        answer = self._call(SetParameters, f"{node}/set_parameters", request, timeout_s)
+        answer = self.call(SetParameters, f"{node}/set_parameters", request, timeout_s)
         for result in answer.results:
             if not result.successful:
                 raise GraphError(f"parameter '{name}' of node '{node}' refused: {result.reason}")

@@ -33,7 +33,9 @@ class Watch:
         """Join the ROS graph and listen in a thread."""
         self._context = Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = Node("il_watch", context=self._context, enable_rosout=False)
+        self._node = Node(
+            "il_watch", context=self._context, namespace=self._graph.namespace or None, enable_rosout=False
+        )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._listen, daemon=True)

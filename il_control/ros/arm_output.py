@@ -15,6 +15,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from il_control.drivers.ros2_control import CommandMap, Output, default_topic
 from il_core import topics
 from il_core.errors import ConfigError
+from il_core.parameters import check_ranges, setting
 from il_core.ros import convert, qos
 from il_core.spec import Interface, RobotSpec
 from il_core.types import Setpoint
@@ -37,12 +38,11 @@ class ArmOutputParams:
     output: Output = Output.EFFORT_SETPOINT
     output_topic: str = ""
     output_joints: tuple[str, ...] = ()
-    output_horizon_ms: float = 20.0
+    output_horizon_ms: float = setting(20.0, 1.0, 1000.0)
 
     def __post_init__(self) -> None:
         """Reject a horizon that no controller can follow."""
-        if not 1.0 <= self.output_horizon_ms <= 1000.0:
-            raise ConfigError("output_horizon_ms", f"must be within 1 and 1000, got {self.output_horizon_ms}")
+        check_ranges(self, "output")
 
 
 class ArmOutput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -10,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
-from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
 
@@ -20,66 +19,89 @@ from il_control.cycle import CycleReport, make_cycle
 from il_control.model import ArmModel
 from il_control.pace import Pace
 from il_control.report import CycleStatistics, stop_values
+from il_control.ros.arm_output import ArmOutputParams
 from il_control.ros.seat import Seat
 from il_control.ros.telemetry import Telemetry
-from il_control.ros.warm_up import warm_up
+from il_control.ros.warm_up import keep_garbage_out, warm_up
 from il_core import topics, wire
 from il_core.clock import SteadyClock
 from il_core.config import load_setup
 from il_core.errors import IlError
 from il_core.ros import qos
 from il_core.ros.clock import RosClock
-from il_core.ros.diagnostics import Diagnostics, Level
-from il_core.ros.node import CONTROL_PRIORITY, run, spin
-from il_core.ros.params import declare
+from il_core.ros.diagnostics import Level
+from il_core.ros.lifecycle import ManagedNode
+from il_core.ros.node import CONTROL_PRIORITY, run
 from il_core.spec import Interface
 from il_core.types import ArmState
 
-DIAGNOSTICS_S = 0.5
 STATE_SILENCE_NS = 200_000_000  # without joint states for so long the operator is told
 LEAVING_NS = 300_000_000  # the joint damping brings the arm to rest in this time
+LEAVING_POLL_S = 0.0002
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerParams:
-    """ROS parameters: which task and robot; gains and limits come from config/control."""
+    """ROS parameters: which task and robot; gains and limits come from config/control.
+
+    Attributes:
+        task: Name in config/task/, or path.
+        robot: Name in config/robot/ or path; empty means the task's own.
+    """
 
     task: str = "pick_place"
     robot: str = ""
 
 
-class ControllerNode(Node):
-    """Turns messages into offers to the control cycle, and its reports into messages."""
+class ControllerNode(ManagedNode):
+    """Turns messages into offers to the control cycle, and its reports into messages.
+
+    Every activation begins with a new cycle, which holds the arm where it first sees it. Nothing but the joint
+    states is listened to before, so that no order from before takes effect then.
+    """
 
     def __init__(self) -> None:
-        """Load robot and gains, warm up, then listen."""
+        """Declare parameters; files are read when the node is configured."""
         super().__init__("controller")
-        params = declare(self, ControllerParams)
-        setup = load_setup(params.task, params.robot or None)
-        self._joints = wire.JointMap(setup.robot)
-        self._cycle = make_cycle(setup)
-        # Torques answer every state; positions and velocities are as fast as their answers are many.
-        self._pace = None if setup.robot.interface is Interface.EFFORT else Pace(self._cycle.config.dt)
+        self._params, self._output = self.parameters(ControllerParams), self.parameters(ArmOutputParams)
         self._clock_ns, self._steady_ns = RosClock(self).now_ns, SteadyClock().now_ns
-        self._statistics = CycleStatistics()
-        self._last: tuple[ArmState, CycleReport] | None = None
-        self._heard_ns = self._steady_ns()
-        self._teleop_gripper = 1.0
         self._refused, self._ignored = Counter[str](), Counter[str]()
-        self._is_leaving = False
+        self._is_driving = False
+        self._last: tuple[ArmState, CycleReport] | None = None
+
+    def configure(self) -> None:
+        """Load robot and gains, warm up, and listen to the arm; nothing is sent.
+
+        Raises:
+            ConfigError: a file or parameter is wrong.
+        """
+        params = self._params.value
+        self._setup = setup = load_setup(params.task, params.robot or None)
+        self._joints = wire.JointMap(setup.robot)
         warm_up(setup)
-        self._telemetry = Telemetry(self, self._joints, ArmModel(setup))
-        self._diagnostics = Diagnostics(self, "controller")
-        self._subscribe(JointState, topics.JOINT_STATES, self._on_state, qos.LATEST)
+        self._telemetry = Telemetry(self, self._joints, ArmModel(setup), self._output.value)
+        self._heard_ns = self._steady_ns()
+        self._states = self._subscribe(JointState, topics.JOINT_STATES, self._on_state, qos.LATEST)
+
+    def activate(self) -> None:
+        """Hold the arm where it is from its next state on, and listen to those who want to move it."""
+        self._cycle = make_cycle(self._setup)
+        # Torques answer every state; positions and velocities are as fast as their answers are many.
+        is_torque = self._setup.robot.interface is Interface.EFFORT
+        self._pace = None if is_torque else Pace(self._cycle.config.dt)
+        self._statistics = CycleStatistics()
+        self._last, self._teleop_gripper = None, 1.0
+        self._refused.clear()
+        self._ignored.clear()
         self._subscribe(PoseStamped, topics.TELEOP_POSE, self._on_teleop_pose, qos.COMMAND)
         self._subscribe(JointState, topics.TELEOP_GRIPPER, self._on_teleop_gripper, qos.COMMAND)
         self._subscribe(JointTrajectory, topics.JOINT_CHUNK, self._on_joint_chunk, qos.COMMAND)
         self._subscribe(MultiDOFJointTrajectory, topics.POSE_CHUNK, self._on_pose_chunk, qos.COMMAND)
         self._seat = Seat(self, self._cycle, self._joints, self._subscribe)
-        # On the steady clock: a paused simulation must not silence the watchdog.
-        self.create_timer(DIAGNOSTICS_S, self._on_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        keep_garbage_out()
+        self._is_driving = True
 
-    def _subscribe(self, kind: type, topic: str, act: Callable[[Any], bool | None], profile: Any) -> None:  # noqa: ANN401
+    def _subscribe(self, kind: type, topic: str, act: Callable[[Any], bool | None], profile: Any) -> Any:  # noqa: ANN401
         """Subscribe; a message that cannot be used is refused, one that is late ignored, and both are counted."""
 
         def guarded(msg: Any) -> None:  # noqa: ANN401 - message class varies
@@ -90,16 +112,16 @@ class ControllerNode(Node):
                 text = f"'{topic}' refused ({self._refused[topic]} so far): {error}"
                 self.get_logger().warning(text, throttle_duration_sec=1.0)
 
-        self.create_subscription(kind, topic, guarded, profile)
+        return self.create_subscription(kind, topic, guarded, profile)
 
     def _on_state(self, msg: JointState) -> None:
         """One control cycle."""
+        if not self._is_driving:
+            self._heard_ns = self._steady_ns()
+            return
         began_ns = time.perf_counter_ns()
         state = wire.arm_state_from(msg, self._joints)
         if self._pace is not None and not self._pace.is_due(state.stamp_ns):
-            return
-        if self._is_leaving:
-            self._leave(state)
             return
         report = self._cycle.step(state, self._clock_ns())
         self._telemetry.command(report.setpoint)
@@ -122,7 +144,7 @@ class ControllerNode(Node):
     def _on_pose_chunk(self, msg: MultiDOFJointTrajectory) -> bool:
         return self._cycle.offer_chunk(wire.pose_chunk_from(msg))
 
-    def _on_diagnostics(self) -> None:
+    def report(self) -> None:
         """Say how it goes; the steady clock decides whether the arm has fallen silent."""
         self._seat.tell()
         values: dict[str, object] = {**self._statistics.values()}
@@ -131,27 +153,39 @@ class ControllerNode(Node):
         silence_ns = self._steady_ns() - self._heard_ns
         if self._last is None or silence_ns > STATE_SILENCE_NS:
             text = f"no message on '{topics.JOINT_STATES}' for {silence_ns / 1e9:.1f} s; is the arm's driver up?"
-            self._diagnostics.publish(Level.ERROR, text, values)
+            self.diagnostics.publish(Level.ERROR, text, values)
             return
         report = self._last[1]
         values |= {"source": report.source.value, "plan": report.mode.value}
         values |= stop_values(self._cycle)
         reasons = "; ".join(sorted(r.value for r in report.reasons))
-        self._diagnostics.publish(Level.WARN if reasons else Level.OK, reasons or report.source.value, values)
+        self.diagnostics.publish(Level.WARN if reasons else Level.OK, reasons or report.source.value, values)
 
-    def on_shutdown_safe(self) -> None:
-        """Bring the arm to rest, and leave it to gravity compensation or to its own servo."""
-        self._is_leaving = True
+    def deactivate(self) -> None:
+        """Bring the arm to rest, and leave it to gravity compensation or to its own servo; then send nothing more."""
+        if not self._is_driving:
+            return
+        self._is_driving = False
         end_ns = self._steady_ns() + LEAVING_NS
-        spin(self, lambda: self._steady_ns() > end_ns)
+        while self._steady_ns() < end_ns:  # the executor waits for this transition, so states are taken here
+            taken = self._states.handle.take_message(JointState, False)
+            if taken is None:
+                time.sleep(LEAVING_POLL_S)
+            else:
+                self._leave(taken[0])
         if self._last is not None:
-            self._leave(self._last[0])  # the last word, even if the arm no longer talks
+            self._telemetry.command(self._cycle.rest(self._last[0]))  # the last word, even if the arm no longer talks
+        self._last = None
 
-    def _leave(self, state: ArmState) -> None:
-        """Answer a state without following anything."""
-        self._telemetry.command(self._cycle.rest(state))
-        if self._last is not None:
-            self._last = (state, self._last[1])
+    def _leave(self, msg: JointState) -> None:
+        """Answer a state without following anything; one that cannot be used is left out."""
+        with contextlib.suppress(IlError, ValueError):
+            state = wire.arm_state_from(msg, self._joints)
+            if self._pace is not None and not self._pace.is_due(state.stamp_ns):
+                return
+            self._telemetry.command(self._cycle.rest(state))
+            if self._last is not None:
+                self._last = (state, self._last[1])
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ from il_control.model import ArmModel
 from il_control.ros.arm_output import ArmOutput, ArmOutputParams
 from il_core import topics
 from il_core.ros import convert, qos
-from il_core.ros.params import declare
 from il_core.types import Setpoint
 from il_core.wire import JointMap
 
@@ -23,14 +22,14 @@ GRIPPER_EVERY = 20  # cycles: 50 Hz, and at once on a change
 class Telemetry:
     """Publishers of one controller."""
 
-    def __init__(self, node: Node, joints: JointMap, model: ArmModel) -> None:
-        """Create the publishers; ``model`` is used for the pose of joint targets only.
+    def __init__(self, node: Node, joints: JointMap, model: ArmModel, output: ArmOutputParams) -> None:
+        """Create the publishers; ``model`` is used for the pose of joint targets only, ``output`` says who is driven.
 
         Raises:
             ConfigError: the output named in the parameters does not fit the arm.
         """
         self._joints, self._model = joints, model
-        self._arm = ArmOutput(node, joints.robot, declare(node, ArmOutputParams))
+        self._arm = ArmOutput(node, joints.robot, output)
         self._has_gripper = bool(joints.robot.gripper_joint)
         self._gripper = node.create_publisher(JointState, topics.GRIPPER_SETPOINT, qos.STREAM)
         self._ee_pose = node.create_publisher(PoseStamped, topics.EE_POSE, qos.STREAM)

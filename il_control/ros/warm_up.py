@@ -15,11 +15,15 @@ STEP_NS = 1_000_000
 
 
 def warm_up(setup: Setup) -> None:
-    """Run throw-away cycles, then keep the garbage collector out of the control path."""
+    """Run throw-away cycles."""
     cycle, zeros = make_cycle(setup), np.zeros(setup.robot.nq)
     q = np.array(setup.robot.q_home_rad)
     for k in range(1, WARM_UP_CYCLES + 1):
         cycle.step(ArmState(k * STEP_NS, q, zeros, zeros, 1.0), k * STEP_NS)
+
+
+def keep_garbage_out() -> None:
+    """Collect garbage once more, then keep the collector out of the control path."""
     gc.collect()
     gc.freeze()
     gc.disable()

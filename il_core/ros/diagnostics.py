@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -32,8 +32,16 @@ class Diagnostics:
 
     def publish(self, level: Level, message: str, values: Mapping[str, object]) -> None:
         """Publish the status now; values are shown with ``str``."""
-        status = DiagnosticStatus(level=level.value, name=self._name, message=message)
-        status.values = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
-        msg = DiagnosticArray(status=[status])
+        self.publish_all([(self._name, level, message, values)])
+
+    def publish_all(self, statuses: Iterable[tuple[str, Level, str, Mapping[str, object]]]) -> None:
+        """Publish several statuses in one message: name, level, message and values of each."""
+        msg = DiagnosticArray(status=[_status(*one) for one in statuses])
         msg.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(msg)
+
+
+def _status(name: str, level: Level, message: str, values: Mapping[str, object]) -> DiagnosticStatus:
+    status = DiagnosticStatus(level=level.value, name=name, message=message)
+    status.values = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
+    return status

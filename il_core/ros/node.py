@@ -15,8 +15,9 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from il_core.environment import ros_environment
 from il_core.errors import IlError
-from il_core.graph import transport_environment
+from il_core.security import enforced
 
 try:
     from rclpy.experimental.events_executor import EventsExecutor as Executor
@@ -66,7 +67,8 @@ class _StopFlag:
 def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
     """Run one node until it is told to stop.
 
-    ``on_shutdown_safe()`` of the node, if it has one, runs while publishing still works.
+    ``start()`` of the node, if it has one, runs once before its callbacks do; ``on_shutdown_safe()``, if it has
+    one, runs at the end, while publishing still works.
 
     Args:
         make_node: Builds the node; called after ``rclpy.init``.
@@ -78,13 +80,17 @@ def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     if priority is not None:
         try_realtime(priority)
-    for key, value in transport_environment(os.environ).items():  # also under `ros2 run`, where nobody else does
+    for key, value in ros_environment(os.environ).items():  # also under `ros2 run`, where nobody else does
         os.environ.setdefault(key, value)
+    os.environ.update(enforced(os.environ))
     rclpy.init(args=sys.argv, signal_handler_options=SignalHandlerOptions.NO)
     stop = _StopFlag()
     node: Node | None = None
     try:
         node = make_node()
+        start = getattr(node, "start", None)  # managed nodes: configure and activate
+        if start is not None:
+            start()
         spin(node, lambda: stop.is_set)
     except IlError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from il_core.config import from_mapping
-from il_core.errors import ConfigError, EpisodeError
+from il_core.errors import EpisodeError
 from il_core.spec import RobotSpec, TaskSpec
-from il_core.store.seal import seal, unseal
+from il_core.store.seal import Reading, read_sealed, seal
 from il_core.types import Intrinsics, Outcome
 
 FORMAT_VERSION = 1
@@ -107,18 +106,9 @@ def parse_dataset_header(data: bytes, path: Path) -> DatasetHeader:
     Raises:
         EpisodeError: not JSON, of an unknown version, changed, or with impossible values.
     """
-    try:
-        sealed = unseal(data)
-    except ValueError as error:
-        raise EpisodeError(path, f"is unreadable ({error}); {_MEND}") from error
-    version = sealed.values.get("format_version")
-    if version != FORMAT_VERSION:
-        problem = f"format_version is {version!r}, this release reads {FORMAT_VERSION}"
-        raise EpisodeError(path, f"{problem}; build the dataset again from its recordings")
-    try:
-        header = from_mapping(DatasetHeader, sealed.values, str(path))
-    except ConfigError as error:
-        raise EpisodeError(path, f"is damaged: {error}; {_MEND}") from error
-    if sealed.problem:
-        raise EpisodeError(path, f"is damaged: {sealed.problem}; {_MEND}")
-    return header
+
+    def fail(problem: str) -> EpisodeError:
+        return EpisodeError(path, problem)
+
+    newer = "build the dataset again from its recordings"
+    return read_sealed(data, DatasetHeader, Reading(FORMAT_VERSION, str(path), fail, _MEND, newer))

@@ -7,6 +7,7 @@
 | q, v, tau, gripper | joint state [rad, rad/s, N·m, 0..1]; null where the recording has none |
 | gripper_des | wanted opening [0..1] |
 | intervention | whether a person corrected a running policy; no column where nobody wrote it down |
+| k_p_des | stiffness of the tool in force, along and about the axes of base [N/m, N·m/rad]; no column without |
 | age_ns.<stream> | age of the sample used [ns]; its stamp is tick_ns minus this |
 | rgb.<camera>, depth.<camera> | PNG, 8-bit RGB and 16-bit millimetres |
 """
@@ -91,6 +92,8 @@ def _state_columns(episode: Episode) -> dict[str, pa.Array]:
         columns[_AGE + stream] = pa.array([o.age_ns[stream] for o in observations], pa.int64())
     if episode.intervention is not None:
         columns["intervention"] = pa.array(episode.intervention, pa.bool_())
+    if episode.k_p_des is not None:
+        columns["k_p_des"] = pa.array(list(episode.k_p_des), pa.list_(pa.float64(), 6))
     return columns
 
 
@@ -164,6 +167,7 @@ def decode_episode(
         rate_hz=rate_hz,
         notes=dict(notes),
         intervention=np.array(columns["intervention"]) if "intervention" in columns else None,
+        k_p_des=np.array(columns["k_p_des"]) if "k_p_des" in columns else None,
     )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from il_core.config import from_mapping
-from il_core.errors import ConfigError, RecordingError
+from il_core.errors import RecordingError
 from il_core.spec import CameraSpec
-from il_core.store.seal import seal, unseal
+from il_core.store.seal import Reading, read_sealed, seal
 from il_core.types import Outcome
 
 FORMAT_VERSION = 1
@@ -120,24 +119,13 @@ def parse_header(data: bytes, folder: Path) -> RecordingHeader:
     Raises:
         RecordingError: not JSON, of an unknown version, changed, or with impossible values.
     """
-    try:
-        sealed = unseal(data)
-    except ValueError as error:
-        raise RecordingError(folder, f"{HEADER_FILE} is unreadable ({error}); {_MEND}") from error
-    version = sealed.values.get("format_version")
-    if version != FORMAT_VERSION:
-        raise RecordingError(
-            folder,
-            f"format_version is {version!r}, this release reads {FORMAT_VERSION}; "
-            "use the release that wrote it, or a newer one",
-        )
-    try:
-        header = from_mapping(RecordingHeader, sealed.values, str(folder / HEADER_FILE))
-    except ConfigError as error:
-        raise RecordingError(folder, f"{HEADER_FILE} is damaged: {error}; {_MEND}") from error
-    if sealed.problem:
-        raise RecordingError(folder, f"{HEADER_FILE} is damaged: {sealed.problem}; {_MEND}")
-    return header
+
+    def fail(problem: str) -> RecordingError:
+        return RecordingError(folder, f"{HEADER_FILE} {problem}")
+
+    newer = "use the release that wrote it, or a newer one"
+    source = str(folder / HEADER_FILE)
+    return read_sealed(data, RecordingHeader, Reading(FORMAT_VERSION, source, fail, _MEND, newer))
 
 
 def _why_missing(folder: Path) -> str:

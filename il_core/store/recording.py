@@ -26,7 +26,7 @@ from il_core.store.header import (
     header_text,
     read_header,
 )
-from il_core.store.writer import DAMAGED, PARTIAL, RecordingWriter
+from il_core.store.writer import DAMAGED, PARTIAL, TRASH, RecordingWriter
 from il_core.types import Outcome
 
 __all__ = [
@@ -175,12 +175,13 @@ class Recording:
 def list_recordings(root: Path | str) -> list[Path]:
     """Folders of all finished recordings below a root (or a task's folder), oldest first.
 
-    Unfinished ones (``.partial``) and damaged ones set aside by a repair (``.damaged``) are left out.
+    Unfinished ones (``.partial``), damaged ones set aside by a repair (``.damaged``) and deleted ones (in
+    ``.trash``) are left out.
     """
     # os.walk, unlike rglob, takes no offence at folders that a recorder renames meanwhile.
     found = []
     for folder, inside, files in os.walk(root):
-        inside[:] = [name for name in inside if not name.endswith((PARTIAL, DAMAGED))]
+        inside[:] = [name for name in inside if not name.endswith((PARTIAL, DAMAGED)) and name != TRASH]
         if HEADER_FILE in files and not folder.endswith((PARTIAL, DAMAGED)):
             found.append(Path(folder))
     return sorted(found, key=lambda p: (p.name, p))

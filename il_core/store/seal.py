@@ -6,13 +6,16 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from il_core.config import from_mapping
+from il_core.errors import ConfigError
 from il_core.store.bitflip import locate_flip
 
 DIGEST = "digest"  # CRC-32 and SHA-256 of the text without this line, hex, joined by "-"
+T = TypeVar("T")
 _LINE = re.compile(rb'\n "digest": "([0-9a-f]{8})-([0-9a-f]{64})",?(?=\n)')
 
 
@@ -39,6 +42,48 @@ def seal(values: Mapping[str, Any]) -> str:
     """JSON text with the digest of itself; the same values give the same text."""
     plain = _render(values).encode()
     return _render({**values, DIGEST: f"{zlib.crc32(plain):08x}-{hashlib.sha256(plain).hexdigest()}"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a sealed file is read.
+
+    Attributes:
+        version: The ``format_version`` this release reads.
+        source: The file, for messages about its keys.
+        fail: Makes the error of a problem.
+        mend: What to do about damage.
+        other_version: What to do about another version.
+    """
+
+    version: int
+    source: str
+    fail: Callable[[str], Exception]
+    mend: str
+    other_version: str
+
+
+def read_sealed(data: bytes, kind: type[T], reading: Reading) -> T:
+    """A dataclass from the text of :func:`seal`, or of release 0.1, which had no digest.
+
+    Raises:
+        Exception: what ``reading.fail`` makes: not JSON, of another version, changed, or with impossible values.
+    """
+    try:
+        sealed = unseal(data)
+    except ValueError as error:
+        raise reading.fail(f"is unreadable ({error}); {reading.mend}") from error
+    version = sealed.values.get("format_version")
+    if version != reading.version:
+        got = f"format_version is {version!r}, this release reads {reading.version}"
+        raise reading.fail(f"{got}; {reading.other_version}")
+    try:
+        found = from_mapping(kind, sealed.values, reading.source)
+    except ConfigError as error:
+        raise reading.fail(f"is damaged: {error}; {reading.mend}") from error
+    if sealed.problem:
+        raise reading.fail(f"is damaged: {sealed.problem}; {reading.mend}")
+    return found
 
 
 def unseal(data: bytes) -> Sealed:

@@ -23,10 +23,21 @@ from il_core.store.rosbag2_index import INDEX_FILE, index_text
 from il_core.store.seal import seal
 from il_core.types import Outcome
 
-__all__ = ["DAMAGED", "KEPT", "OPENED", "PARTIAL", "RecordingWriter", "recording_name", "sync_folder", "write_durably"]
+__all__ = [
+    "DAMAGED",
+    "KEPT",
+    "OPENED",
+    "PARTIAL",
+    "TRASH",
+    "RecordingWriter",
+    "recording_name",
+    "sync_folder",
+    "write_durably",
+]
 
 PARTIAL = ".partial"
 DAMAGED = ".damaged"
+TRASH = ".trash"  # folder of what a reviewer deleted
 # A chunk ends at this size or this age, whichever comes first. What is in a chunk is lost with the process; what
 # was written is the kernel's, and survives it. 20 ms leaves 30 of the 50 ms we promise to the queue before it.
 CHUNK_BYTES = 64 * 1024

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,9 +23,14 @@ def spatial_softmax(maps: Tensor) -> Tensor:
     """
     h, w = maps.shape[-2:]
     p = maps.flatten(2).softmax(-1).unflatten(-1, (h, w))
-    x = (p.sum(2) * torch.linspace(-1.0, 1.0, w, device=maps.device)).sum(-1)
-    y = (p.sum(3) * torch.linspace(-1.0, 1.0, h, device=maps.device)).sum(-1)
+    x = (p.sum(2) * _places(int(w), maps.device)).sum(-1)
+    y = (p.sum(3) * _places(int(h), maps.device)).sum(-1)
     return torch.cat([x, y], dim=-1)
+
+
+def _places(count: int, device: torch.device) -> Tensor:
+    """Coordinates of pixels in [-1, 1]; from numpy, because exporters make float64 of torch's own."""
+    return torch.from_numpy(np.linspace(-1.0, 1.0, count, dtype=np.float32)).to(device)
 
 
 class KeypointCnn(nn.Module):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from il_policy.encoders.cnn import DepthEye, RgbEye
+from il_policy.encoders.pixels import blank
 from il_policy.encoders.points import PointEye
 from il_policy.observe_config import ObserveConfig
 
@@ -43,7 +44,4 @@ def make_eyes(config: ObserveConfig) -> Eyes | None:
 
 def blank_pixels(config: ObserveConfig) -> dict[str, Tensor]:
     """Black pictures of one tick, (1, ...), to warm a policy up with."""
-    side = config.side
-    pixels = {f"rgb.{n}": torch.zeros(1, 3, side, side, dtype=torch.uint8) for n in config.rgb}
-    pixels |= {f"depth.{n}": torch.zeros(1, 1, side, side, dtype=torch.float16) for n in config.depth}
-    return pixels | {f"points.{n}": torch.zeros(1, config.point_count, 6) for n in config.points}
+    return {name: torch.from_numpy(picture)[None] for name, picture in blank(config).items()}

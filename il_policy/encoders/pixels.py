@@ -71,6 +71,14 @@ def cloud(frame: CameraFrame, T_base_optical: Array, count: int, max_m: float) -
     return np.column_stack([points, frame.rgb[v, u] / 255.0]).astype(np.float32)
 
 
+def blank(config: ObserveConfig) -> dict[str, NDArray[Any]]:
+    """Black pictures of one tick, as :meth:`PixelReader.read` shapes them."""
+    side = config.side
+    pixels: dict[str, NDArray[Any]] = {f"rgb.{n}": np.zeros((3, side, side), np.uint8) for n in config.rgb}
+    pixels |= {f"depth.{n}": np.zeros((1, side, side), np.float16) for n in config.depth}
+    return pixels | {f"points.{n}": np.zeros((config.point_count, 6), np.float32) for n in config.points}
+
+
 class PixelReader:
     """Reads the pictures that ``ObserveConfig`` names."""
 

@@ -5,7 +5,7 @@ r"""Action chunking with a style variable: a conditional variational autoencoder
 
 Zhao et al., "Learning fine-grained bimanual manipulation with low-cost hardware" (ACT), RSS 2023. The
 encoder takes part in training only; plans use the prior's mean. Its temporal ensembling, which works with
-every head, is in ``heads.ensemble``.
+every head, is in ``serving.handover``.
 """
 
 from __future__ import annotations

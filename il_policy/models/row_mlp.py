@@ -17,16 +17,7 @@ class RowMlp(nn.Module):
     """Noisy (or empty) chunk, noise level and condition in; chunk out."""
 
     def __init__(self, horizon: int, action_dim: int, cond_dim: int, out_dim: int, width: int, depth: int) -> None:
-        """Build the layers.
-
-        Args:
-            horizon: Rows H.
-            action_dim: Numbers per row D going in.
-            cond_dim: Length C of the condition.
-            out_dim: Numbers per row coming out.
-            width: Hidden width.
-            depth: Residual blocks.
-        """
+        """Build the layers; arguments as of :class:`il_policy.models.mlp.ChunkMlp`."""
         super().__init__()
         self.row = nn.Parameter(0.1 * torch.randn(horizon, width))
         self.look = nn.Linear(cond_dim + TIME_DIM, width)

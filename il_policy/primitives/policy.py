@@ -16,7 +16,8 @@ from il_policy.config import ActionEncoding, TrainConfig
 from il_policy.dataset import ChunkDataset
 from il_policy.primitives import PRIMITIVES
 from il_policy.primitives.base import Primitive, resample
-from il_policy.transforms import ActionCodec, ObservationEncoder
+from il_policy.tool_codec import ActionCodec
+from il_policy.transforms import ObservationEncoder
 
 SAMPLES = 101  # phase steps of the fit: more than the ticks of a typical demonstration
 TICKS = "ticks"

@@ -21,11 +21,16 @@ _ACTS = {
 
 
 class DoubtPublisher:
-    """Publishes scores, and a sentence on change."""
+    """Publishes scores, and a sentence on change.
+
+    Attributes:
+        act: What doubt leads to.
+        sentence: What the newest doubt is; empty if there is none.
+    """
 
     def __init__(self, node: Node, act: Doubt) -> None:
         """Create the publishers."""
-        self._node, self._act = node, act
+        self._node, self.act = node, act
         self._score = node.create_publisher(Float64, topics.POLICY_DOUBT, qos.STREAM)
         self._help = node.create_publisher(String, topics.POLICY_HELP, qos.LATCHED)
         self.sentence = ""
@@ -37,7 +42,7 @@ class DoubtPublisher:
         self._score.publish(Float64(data=report.score))
         sentence = ""
         if report.is_in_doubt:
-            sentence = f"sees what was never shown (score {report.score:.1f}, limit 1); {_ACTS[self._act]}"
+            sentence = f"sees what was never shown (score {report.score:.1f}, limit 1); {_ACTS[self.act]}"
         if bool(sentence) != bool(self.sentence):
             self._say(sentence)
         self.sentence = sentence
@@ -51,5 +56,5 @@ class DoubtPublisher:
     def _say(self, sentence: str) -> None:
         if sentence:
             self._node.get_logger().warning(sentence)
-        if self._act is Doubt.HELP:
+        if self.act is Doubt.HELP:
             self._help.publish(String(data=sentence))

@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rclpy.node import Node
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
@@ -17,21 +16,23 @@ from il_core.config import Setup, load_setup
 from il_core.errors import ConfigError, StaleStreamError
 from il_core.ros import convert, qos
 from il_core.ros.clock import RosClock
-from il_core.ros.diagnostics import Diagnostics, Level
+from il_core.ros.diagnostics import Level
+from il_core.ros.lifecycle import ManagedNode
 from il_core.ros.node import run
-from il_core.ros.params import declare
+from il_core.ros.params import Parameters
 from il_core.types import ActionChunk
 from il_policy.ros.doubts import DoubtPublisher
 from il_policy.ros.intake import ObservationIntake
 from il_policy.serving.acting import WorkingPolicy
-from il_policy.serving.config import load_serve_config
+from il_policy.serving.config import ServeConfig, load_serve_config
+from il_policy.serving.policy import ServedPolicy
 from il_policy.serving.remote.client import RemotePolicy, parse_address
 from il_policy.serving.remote.link import read_key
 from il_policy.session import PolicySession
 from il_policy.worker import InferenceWorker
 
+DOUBT = ("doubt", "doubt_limit", "slow_factor")  # of ServeConfig: parameters that change at any time
 POLL_S = 0.01  # a tick is seen at most this late; the plan starts a whole tick period after it
-DIAGNOSTICS_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,12 @@ class PolicyParams:
     remote: str = ""
     key: str = ""
 
-    def __post_init__(self) -> None:
-        """A policy needs a checkpoint, or a server and its key."""
+    def demand_source(self) -> None:
+        """A policy needs a checkpoint, or a server and its key.
+
+        Raises:
+            ConfigError: it has neither.
+        """
         if not self.checkpoint and not self.remote:
             problem = "parameter 'checkpoint' is empty; name the folder `il train` wrote"
             raise ConfigError("policy_node", problem)
@@ -66,13 +71,12 @@ class PolicyParams:
             raise ConfigError("policy_node", problem)
 
 
-def make_policy(params: PolicyParams, setup: Setup) -> WorkingPolicy:
-    """The policy of this node, warm.
+def make_policy(params: PolicyParams, setup: Setup, config: ServeConfig) -> WorkingPolicy:
+    """The policy of this node, warm, served as ``config`` says.
 
     Raises:
         IlError: it cannot be served; says why.
     """
-    config = load_serve_config(params.serving)
     policy: WorkingPolicy
     if params.remote:
         policy = RemotePolicy(setup, *parse_address(params.remote), read_key(Path(params.key)), params.seed)
@@ -82,31 +86,70 @@ def make_policy(params: PolicyParams, setup: Setup) -> WorkingPolicy:
     return policy
 
 
-class PolicyNode(Node):
+class PolicyNode(ManagedNode):
     """Feeds messages to a PolicySession, its windows to an InferenceWorker, and publishes the chunks."""
 
     def __init__(self) -> None:
-        """Load the checkpoint, warm up, then listen; planning starts with the service."""
+        """Declare parameters; the checkpoint is loaded when the node is configured."""
         super().__init__("policy")
-        params = declare(self, PolicyParams)
-        setup = load_setup(params.task, params.robot or None)
-        self._policy = make_policy(params, setup)
-        self._session = PolicySession(setup.task)
+        self._params = self.parameters(PolicyParams)
         self._now_ns = RosClock(self).now_ns
+        self._worker: InferenceWorker | None = None
+        self._doubt_params: Parameters[ServeConfig] | None = None
+
+    def configure(self) -> None:
+        """Load the checkpoint, warm up, and listen.
+
+        Raises:
+            IlError: no policy can be served; says why.
+        """
+        params = self._params.value
+        params.demand_source()
+        setup = load_setup(params.task, params.robot or None)
+        serving = load_serve_config(params.serving)
+        self._doubt_params = Parameters(self, ServeConfig, default=serving, names=DOUBT, on_change=self._doubt)
+        self._policy = make_policy(params, setup, self._doubt_params.value)
+        self._session = PolicySession(setup.task)
         self._late, self._reason = 0, ""
         self._publisher = self.create_publisher(MultiDOFJointTrajectory, topics.POSE_CHUNK, qos.COMMAND)
-        self._doubts = DoubtPublisher(self, load_serve_config(params.serving).doubt)
+        self._doubts = DoubtPublisher(self, self._doubt_params.value.doubt)
         self._worker = InferenceWorker(self._policy, self._publish, params.seed)
-        self._diagnostics = Diagnostics(self, "policy")
         self._intake = ObservationIntake(self, setup, self._session.aligner)
+
+    def activate(self) -> None:
+        """Be ready to plan; planning starts with the service."""
         self.create_service(SetBool, topics.POLICY_ENABLE, self._on_enable)
         self.create_timer(POLL_S, self._poll)
-        self.create_timer(DIAGNOSTICS_S, self._report)
+
+    def deactivate(self) -> None:
+        """No chunk is published any more when this returns: the controller holds where the last plan ends."""
+        self._session.stop()
+        if self._worker is not None:
+            self._worker.end()
+
+    def release(self) -> None:
+        """End the worker, and with it the policy."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+        if self._doubt_params is not None:
+            self._doubt_params.withdraw()
+            self._doubt_params = None
+
+    def _doubt(self, config: ServeConfig) -> None:
+        """Change what doubt leads to: at once, the limit from the next run on; a server keeps its own settings."""
+        self._doubts.act = config.doubt
+        if isinstance(self._policy, ServedPolicy):
+            self._policy.config = config
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Start a new run, or end it: then no chunk is published any more."""
+        worker = self._worker
+        if worker is None:
+            response.success, response.message = False, "no policy is loaded"
+            return response
         self._session.stop()
-        self._worker.end()
+        worker.end()
         self._reason = ""
         silence = self._silence() if request.data else None
         if silence is not None and silence.age_ns is None:
@@ -114,7 +157,7 @@ class PolicyNode(Node):
             return response
         if request.data:
             self._doubts.clear()
-            self._worker.begin()
+            worker.begin()
             self._session.start(self._now_ns())
         response.success, response.message = True, "planning" if request.data else "stopped planning"
         return response
@@ -125,7 +168,7 @@ class PolicyNode(Node):
         except StaleStreamError as error:
             self._reason = self._explain(error)
             return
-        if window is not None:
+        if window is not None and self._worker is not None:
             self._reason = ""
             self._worker.submit(window)
 
@@ -148,10 +191,14 @@ class PolicyNode(Node):
     def _explain(self, error: StaleStreamError) -> str:
         return f"{error} (topic {self._intake.topics[error.stream]})"
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Publish figures, and what keeps a plan from being made."""
+        worker = self._worker
+        if worker is None:
+            return
         silence = self._silence()
-        reason = self._worker.failure or self._reason or (self._explain(silence) if silence else "")
-        p50, p99 = self._worker.times_ms()
+        reason = worker.failure or self._reason or (self._explain(silence) if silence else "")
+        p50, p99 = worker.times_ms()
         plan = self._policy.report
         values: dict[str, object] = {
             "inference_ms_p50": f"{p50:.2f}",
@@ -161,9 +208,9 @@ class PolicyNode(Node):
             "steps": plan.steps,
             "frozen_rows": plan.frozen,
             "doubt": f"{plan.score:.3f}",
-            "chunks": self._worker.chunks,
+            "chunks": worker.chunks,
             "late_chunks": self._late,
-            "replaced_windows": self._worker.replaced,
+            "replaced_windows": worker.replaced,
             "stale_ticks": self._session.stale_ticks,
             "enabled": self._session.is_running,
         }
@@ -171,12 +218,7 @@ class PolicyNode(Node):
         idle = "planning" if self._session.is_running else "ready"
         doubt = self._doubts.sentence if self._session.is_running else ""
         level = Level.STALE if reason else Level.WARN if doubt else Level.OK
-        self._diagnostics.publish(level, reason or doubt or idle, values)
-
-    def on_shutdown_safe(self) -> None:
-        """Say nothing more: the controller holds where the last plan ends."""
-        self._session.stop()
-        self._worker.close()
+        self.diagnostics.publish(level, reason or doubt or idle, values)
 
 
 def main() -> None:

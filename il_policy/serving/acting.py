@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic
+
+import numpy as np
+from numpy.typing import NDArray
 
 from il_core.config import Setup
 from il_core.types import ActionChunk, ArmCommand, Observation
 from il_policy.serving.anytime import Latency
+from il_policy.translate import Rhythm, Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +37,42 @@ class Report:
     milliseconds: float = 0.0
 
 
-class WorkingPolicy:
-    """A policy at work; implements ``il_core.ports.Policy``. Used by one thread at a time.
+@dataclass(frozen=True, slots=True, eq=False)
+class JointCommand:
+    """What a policy of joint actions wants at one instant; ``ArmCommand`` is for tool poses.
 
     Attributes:
-        setup: Robot and task.
+        stamp_ns: The instant [ns].
+        q_des: Joint posture, (nq,) [rad].
+        gripper_des: Opening in [0, 1].
+    """
+
+    stamp_ns: int
+    q_des: NDArray[np.float64]
+    gripper_des: float
+
+
+class Acting(Generic[Seen]):
+    """Follows its own plans, for callers that want single actions. Used by one thread at a time.
+
+    Attributes:
         latency: Told how late each plan came into force; plans are joined accordingly.
         report: How the last plan came about.
     """
 
-    setup: Setup
     latency: Latency
     report: Report
-    _seen: deque[Observation] | None = None
+    _seen: deque[Seen] | None = None
     _acting: ActionChunk | None = None
 
     @property
     def runtime(self) -> str:
         """Who computes, for reports."""
+        raise NotImplementedError
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """When it looks and plans."""
         raise NotImplementedError
 
     def reset(self, seed: int = 0) -> None:
@@ -60,33 +83,57 @@ class WorkingPolicy:
         """Do what makes first calls slow."""
         raise NotImplementedError
 
-    def predict(self, window: Sequence[Observation]) -> ActionChunk:
+    def predict(self, window: Sequence[Seen]) -> ActionChunk:
         """Plan from the last ``n_obs`` observations, oldest first."""
         raise NotImplementedError
 
-    def act(self, observation: Observation) -> ArmCommand:
-        """What is wanted until the next tick: call it once per tick, in order.
+    def followed(self, observation: Seen) -> tuple[ActionChunk, int]:
+        """The plan in force after an observation, and the instant wanted next [ns].
 
         Plans anew every ``n_execute`` ticks, and whenever the plan in hand does not cover the next tick. An
         observation that is not later than the last one begins a new rollout.
         """
-        task = self.setup.task
+        rhythm = self.rhythm
         if self._seen is not None and observation.tick_ns <= self._seen[-1].tick_ns:
             self.reset()  # the world began anew
             self._forget_acting()
         if self._seen is None:
-            self._seen = deque([observation] * task.n_obs, maxlen=task.n_obs)
+            self._seen = deque([observation] * rhythm.n_obs, maxlen=rhythm.n_obs)
         else:
             self._seen.append(observation)
-        wanted_ns = observation.tick_ns + task.dt_ns
+        wanted_ns = observation.tick_ns + rhythm.dt_ns
         plan = self._acting
         # Half a tick: counted ticks and their rounded period differ by some nanoseconds.
-        is_due = plan is None or observation.tick_ns - plan.obs_ns >= task.n_execute * task.dt_ns - task.dt_ns // 2
+        due_ns = rhythm.n_execute * rhythm.dt_ns - rhythm.dt_ns // 2
+        is_due = plan is None or observation.tick_ns - plan.obs_ns >= due_ns
         if plan is None or is_due or not plan.start_ns <= wanted_ns <= plan.end_ns:
             plan = self._acting = self.predict(tuple(self._seen))
-        gripper = plan.gripper_at(wanted_ns)
-        return ArmCommand(wanted_ns, plan.at(wanted_ns), 1.0 if gripper is None else gripper)
+        return plan, wanted_ns
 
     def _forget_acting(self) -> None:
-        """Forget what :meth:`act` has seen and follows."""
+        """Forget what :meth:`followed` has seen and follows."""
         self._seen, self._acting = None, None
+
+
+class WorkingPolicy(Acting[Observation]):
+    """An arm's policy at work; implements ``il_core.ports.Policy``.
+
+    Attributes:
+        setup: Robot and task.
+    """
+
+    setup: Setup
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """The task's."""
+        task = self.setup.task
+        return Rhythm(task.n_obs, task.n_execute, task.dt_ns)
+
+    def act(self, observation: Observation) -> ArmCommand | JointCommand:
+        """What is wanted until the next tick: call it once per tick, in order; see :meth:`followed`."""
+        plan, wanted_ns = self.followed(observation)
+        gripper = plan.gripper_at(wanted_ns)
+        opening = 1.0 if gripper is None else gripper
+        kind = ArmCommand if plan.q_des is None else JointCommand
+        return kind(wanted_ns, plan.at(wanted_ns), opening)

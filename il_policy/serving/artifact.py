@@ -6,15 +6,13 @@ the normaliser, and nothing in them is run as Python. Like ``policy.json`` it is
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +23,16 @@ from safetensors.numpy import save as save_tensors
 from il_core.config import Setup, from_mapping
 from il_core.errors import CheckpointError, ConfigError, SpecMismatchError
 from il_core.spec import RobotSpec, TaskSpec
-from il_policy.config import ActionEncoding
+from il_policy.arrays import ArraySpec
+from il_policy.data_config import ActionEncoding, EnsembleConfig
+from il_policy.files import read_checked, write_durably, write_named
+from il_policy.files import read_json as read_small
+from il_policy.observe_config import ObserveConfig
 from il_policy.serving.levels import SamplerSpec
 
 FORMAT_VERSION = 1
 FILE = "serving.json"
-MAX_JSON_BYTES = 4_000_000  # ours are a few kB
-MAX_FILE_BYTES = 4_000_000_000
+AGAIN = "export again"
 _NAME = re.compile(r"[a-z_]+-[0-9a-f]{12}\.(onnx|xml|bin|safetensors)")
 Floats = NDArray[np.float32]
 
@@ -54,18 +55,13 @@ class StoredFile:
             raise ValueError(f"names a file '{self.name}' that is not ours; export again")
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """What serving.json says.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What serving.json says of every policy.
 
     Attributes:
         format_version: Of this file's layout.
         weights_sha256: Digest of the weights the graphs were made from.
-        spec_digest: Of robot, task and URDF.
-        task: The task.
-        robot: The robot.
-        action_encoding: What the numbers of a row mean.
-        observed_ticks: Ticks of proprioception used.
         chunk_shape: Rows and numbers per row.
         input_dim: Length of the input vector.
         sampler: How noise becomes a chunk.
@@ -74,29 +70,61 @@ class Artifact:
             ``openvino/step`` and ``openvino/step.bin``.
         max_error: Largest difference of a whole chunk from torch's on the same noise, per format, normalised
             units (a range of 2).
+        observe: Pictures and numbers beyond the task's.
+        ensemble: How the recipe wants successive plans averaged.
     """
 
     format_version: int
     weights_sha256: str
-    spec_digest: str
-    task: TaskSpec
-    robot: RobotSpec
-    action_encoding: ActionEncoding
-    observed_ticks: int
     chunk_shape: tuple[int, ...]
     input_dim: int
     sampler: SamplerSpec
     tensors: StoredFile
     graphs: dict[str, StoredFile] = field(default_factory=dict)
     max_error: dict[str, float] = field(default_factory=dict)
+    observe: ObserveConfig = field(default_factory=ObserveConfig)
+    ensemble: EnsembleConfig = field(default_factory=EnsembleConfig)
 
     def formats(self) -> list[str]:
         """Formats with graphs, sorted."""
         return sorted({key.split("/")[0] for key in self.graphs})
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact(Exported):
+    """What it says of an arm's policy.
+
+    Attributes:
+        spec_digest: Of robot, task and URDF.
+        task: The task.
+        robot: The robot.
+        action_encoding: What the numbers of a row mean.
+        observed_ticks: Ticks of proprioception used.
+    """
+
+    spec_digest: str
+    task: TaskSpec
+    robot: RobotSpec
+    action_encoding: ActionEncoding
+    observed_ticks: int
+
     def setup(self) -> Setup:
         """Robot and task as the policy knows them; the description files are not looked for."""
         return Setup(self.robot, self.task, Path(self.robot.urdf), Path(self.robot.srdf), self.spec_digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayArtifact(Exported):
+    """What it says of a policy of columns without an arm.
+
+    Attributes:
+        arrays: The columns.
+    """
+
+    arrays: ArraySpec
+
+
+E = TypeVar("E", bound=Exported)
 
 
 def store(directory: Path, stem: str, suffix: str, data: bytes) -> StoredFile:
@@ -105,43 +133,7 @@ def store(directory: Path, stem: str, suffix: str, data: bytes) -> StoredFile:
     Raises:
         CheckpointError: the disk is full or not writable.
     """
-    sha256 = hashlib.sha256(data).hexdigest()
-    name = f"{stem}-{sha256[:12]}.{suffix}"
-    write(directory / name, data)
-    return StoredFile(name, sha256)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Replace a file atomically and durably.
-
-    Raises:
-        CheckpointError: the disk is full or not writable.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise CheckpointError(path, f"cannot be written: {error.strerror}; free space") from error
-
-
-def read(path: Path, max_bytes: int) -> bytes:
-    """Read a file of bounded size.
-
-    Raises:
-        CheckpointError: missing, unreadable or larger than anything of ours.
-    """
-    try:
-        if path.stat().st_size > max_bytes:
-            raise CheckpointError(path, f"{path.stat().st_size} bytes, over {max_bytes}; not ours")
-        return path.read_bytes()
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}; give the directory that `il train` wrote, or export it again"
-        raise CheckpointError(path, problem) from error
+    return StoredFile(*write_named(directory, stem, suffix, data))
 
 
 def checked(directory: Path, entry: StoredFile) -> bytes:
@@ -150,12 +142,7 @@ def checked(directory: Path, entry: StoredFile) -> bytes:
     Raises:
         CheckpointError: missing, or a byte differs from what was written.
     """
-    data = read(directory / entry.name, MAX_FILE_BYTES)
-    got = hashlib.sha256(data).hexdigest()
-    if got != entry.sha256:
-        problem = f"damaged: SHA-256 is {got[:12]}, expected {entry.sha256[:12]}; copy it again or export again"
-        raise CheckpointError(directory / entry.name, problem)
-    return data
+    return read_checked(directory / entry.name, entry.sha256, AGAIN)
 
 
 def store_tensors(directory: Path, stem: str, tensors: Mapping[str, NDArray[Any]]) -> StoredFile:
@@ -188,9 +175,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any nesting of plain values
     return value.value if isinstance(value, Enum) else value
 
 
-def save_artifact(directory: Path, artifact: Artifact) -> None:
+def save_artifact(directory: Path, artifact: Exported) -> None:
     """Commit: from now on the graphs are in force; files of an older export are removed."""
-    write(directory / FILE, json.dumps(plain(asdict(artifact)), indent=1).encode())
+    write_durably(directory / FILE, json.dumps(plain(asdict(artifact)), indent=1).encode())
     keep = {artifact.tensors.name, *(f.name for f in artifact.graphs.values())}
     for path in directory.glob("serving*-*"):
         if path.name not in keep and _NAME.fullmatch(path.name):
@@ -198,18 +185,34 @@ def save_artifact(directory: Path, artifact: Artifact) -> None:
 
 
 def read_artifact(directory: Path) -> Artifact:
-    """Read serving.json.
+    """Read serving.json of an arm's policy.
 
     Raises:
-        CheckpointError: missing, damaged or of another version.
+        CheckpointError: missing, damaged, of another version, or of a policy without an arm.
     """
+    return _artifact(directory, Artifact)
+
+
+def read_array_artifact(directory: Path) -> ArrayArtifact:
+    """Read serving.json of a policy of columns.
+
+    Raises:
+        CheckpointError: missing, damaged, of another version, or an arm's.
+    """
+    return _artifact(directory, ArrayArtifact)
+
+
+def _artifact(directory: Path, kind: type[E]) -> E:
     path = directory / FILE
     values = read_json(path)
     if values.get("format_version") != FORMAT_VERSION:
         got = values.get("format_version")
         raise CheckpointError(path, f"format_version is {got!r}, this release reads {FORMAT_VERSION}; export again")
+    if ("arrays" in values) != (kind is ArrayArtifact):
+        right = "il_policy.generic.load" if "arrays" in values else "il_policy.load"
+        raise CheckpointError(directory, f"is another kind of policy; use it through {right}")
     try:
-        return from_mapping(Artifact, values, str(path))
+        return from_mapping(kind, values, str(path))
     except ConfigError as error:
         raise CheckpointError(path, f"{error.problem} (in {error.source})") from error
 
@@ -220,16 +223,10 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: missing, too large, or not a JSON object.
     """
-    try:
-        values = json.loads(read(path, MAX_JSON_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(path, f"not valid JSON ({error}); export again") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(path, f"holds a {type(values).__name__}, expected an object")
-    return values
+    return read_small(path, AGAIN)
 
 
-def check_current(directory: Path, artifact: Artifact) -> None:
+def check_current(directory: Path, artifact: Exported) -> None:
     """Refuse an export of weights that were trained again since.
 
     Raises:

@@ -1,10 +1,10 @@
 """Who computes the graphs of an exported policy: ONNX Runtime or OpenVINO; torch has its own module.
 
-Graphs, all with a batch of one, float32:
+Graphs, all with a batch of one, float32 but for pictures (``rgb.*`` uint8, ``depth.*`` float16):
 
 | graph | inputs | outputs |
 |---|---|---|
-| ``encode`` | ``inputs`` (1, D), NaN = not seen | ``cond`` (1, C) |
+| ``encode`` | ``inputs`` (1, D), NaN = not seen; pictures by name | ``cond`` (1, C) |
 | ``step`` | ``x`` (1, H, A), ``t`` (1,), ``cond`` | network output (1, H, A) |
 | ``guided`` | as ``step``, and ``target``, ``weight`` (1, H, A), ``gain``, ``skip`` (1,) | output, pull on x |
 | ``whole`` | ``cond``, ``noise`` (1, H, A) | chunk (1, H, A), normalised |
@@ -22,12 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from il_core.errors import CheckpointError, ConfigError
-from il_policy.serving.artifact import Artifact, checked
+from il_policy.serving.artifact import Exported, checked
 
 Floats = NDArray[np.float32]
-Feeds = Mapping[str, Floats]
+Feeds = Mapping[str, NDArray[Any]]
 ENCODE, STEP, GUIDED, WHOLE = "encode", "step", "guided", "whole"
 ONNX, OPENVINO, TORCH = "onnx", "openvino", "torch"
+PACKAGES = {ONNX: "onnxruntime", OPENVINO: "openvino"}
 
 
 class Backend(Protocol):
@@ -45,92 +46,102 @@ class Backend(Protocol):
         ...
 
 
-class OnnxBackend:
+class _GraphsOf:
+    """All graphs of an export, opened in one runtime."""
+
+    name: str
+
+    def __init__(self, directory: Path, artifact: Exported, threads: int = 1) -> None:
+        """Load all graphs.
+
+        Raises:
+            CheckpointError: the export has no graphs of this format, or they are damaged.
+            ConfigError: the runtime is not installed.
+        """
+        self.threads = threads
+        self._loaded: dict[str, Any] = {}
+        self._directory, self._artifact = directory, artifact
+        self._prepare()
+        for graph, data in _graphs(directory, artifact, self.name).items():
+            try:
+                self._loaded[graph] = self._load(graph, data)
+            except CheckpointError:
+                raise
+            except Exception as error:  # the exception classes of the runtimes share no base
+                problem = f"graph '{graph}' is refused by {PACKAGES[self.name]}: {error}"
+                raise CheckpointError(directory, problem) from error
+
+    def has(self, graph: str) -> bool:
+        """Whether the export has it."""
+        return graph in self._loaded
+
+    def _prepare(self) -> None:
+        """Import the runtime and settle its options."""
+        raise NotImplementedError
+
+    def _load(self, graph: str, data: bytes) -> Any:  # noqa: ANN401 - types of the runtime
+        """One graph, ready to run."""
+        raise NotImplementedError
+
+
+class OnnxBackend(_GraphsOf):
     """ONNX Runtime on the CPU."""
 
     name = ONNX
 
-    def __init__(self, directory: Path, artifact: Artifact, threads: int = 1) -> None:
-        """Load all graphs.
-
-        Raises:
-            CheckpointError: the export has no ONNX graphs, or they are damaged.
-            ConfigError: onnxruntime is not installed.
-        """
+    def _prepare(self) -> None:
         try:
             import onnxruntime
         except ImportError as error:
             raise ConfigError("runtime 'onnx'", "onnxruntime is missing; pip install onnxruntime") from error
-        self.threads = threads
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        self._session = onnxruntime.InferenceSession
+        self._options = onnxruntime.SessionOptions()
+        self._options.intra_op_num_threads, self._options.inter_op_num_threads = self.threads, 1
         # A waiting thread that spins takes the core from the control loop beside it.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        self._sessions: dict[str, Any] = {}
-        for graph, data in _graphs(directory, artifact, ONNX).items():
-            try:
-                session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-            except Exception as error:  # its own exception classes share no base
-                raise CheckpointError(directory, f"graph '{graph}' is refused by onnxruntime: {error}") from error
-            self._sessions[graph] = session
+        self._options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._options.log_severity_level = 3
 
-    def has(self, graph: str) -> bool:
-        """Whether the export has it."""
-        return graph in self._sessions
+    def _load(self, graph: str, data: bytes) -> Any:  # noqa: ANN401 - types of the runtime
+        return self._session(data, self._options, providers=["CPUExecutionProvider"])
 
     def run(self, graph: str, feeds: Feeds) -> tuple[Floats, ...]:
         """Outputs; inputs a graph does not use are left away."""
-        session = self._sessions[graph]
+        session = self._loaded[graph]
         wanted = {i.name for i in session.get_inputs()}
         return tuple(session.run(None, {k: v for k, v in feeds.items() if k in wanted}))  # raises if one is missing
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(_GraphsOf):
     """OpenVINO on the CPU."""
 
     name = OPENVINO
 
-    def __init__(self, directory: Path, artifact: Artifact, threads: int = 1) -> None:
-        """Compile all graphs.
-
-        Raises:
-            CheckpointError: the export has no OpenVINO graphs, or they are damaged.
-            ConfigError: openvino is not installed.
-        """
+    def _prepare(self) -> None:
         try:
             import openvino
         except ImportError as error:
             raise ConfigError("runtime 'openvino'", "openvino is missing; pip install openvino") from error
-        self.threads = threads
-        core = openvino.Core()
-        options = {
-            "INFERENCE_NUM_THREADS": threads,
+        self._core = openvino.Core()
+        self._options = {
+            "INFERENCE_NUM_THREADS": self.threads,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",  # else bf16 where the CPU has it, and the parity promise is gone
         }
-        self._requests: dict[str, Any] = {}
         self._inputs: dict[str, set[str]] = {}
         self._weights: list[bytes] = []  # OpenVINO computes from this very memory: it must outlive the model
-        for graph, data in _graphs(directory, artifact, OPENVINO).items():
-            weights = checked(directory, artifact.graphs[f"{OPENVINO}/{graph}.bin"])
-            self._weights.append(weights)
-            try:
-                compiled = _compiled(core, core.read_model(data, weights), options)
-            except RuntimeError as error:
-                raise CheckpointError(directory, f"graph '{graph}' is refused by openvino: {error}") from error
-            self._requests[graph] = compiled.create_infer_request()
-            names = (i.get_names() for i in compiled.inputs)  # an input may have several
-            self._inputs[graph] = set().union(*names)
 
-    def has(self, graph: str) -> bool:
-        """Whether the export has it."""
-        return graph in self._requests
+    def _load(self, graph: str, data: bytes) -> Any:  # noqa: ANN401 - types of the runtime
+        weights = checked(self._directory, self._artifact.graphs[f"{OPENVINO}/{graph}.bin"])
+        self._weights.append(weights)
+        compiled = _compiled(self._core, self._core.read_model(data, weights), self._options)
+        names = (i.get_names() for i in compiled.inputs)  # an input may have several
+        self._inputs[graph] = set().union(*names)
+        return compiled.create_infer_request()
 
     def run(self, graph: str, feeds: Feeds) -> tuple[Floats, ...]:
         """Outputs, copied out of the runtime's own memory."""
-        request, wanted = self._requests[graph], self._inputs[graph]
+        request, wanted = self._loaded[graph], self._inputs[graph]
         used = {k: v for k, v in feeds.items() if k in wanted}
         if len(used) != len(request.model_inputs):  # OpenVINO would take zeros for a missing one, silently
             raise CheckpointError(f"graph '{graph}'", f"needs {len(request.model_inputs)} inputs, got {sorted(used)}")
@@ -146,7 +157,7 @@ def _compiled(core: Any, model: Any, options: dict[str, Any]) -> Any:  # noqa: A
         return core.compile_model(model, "CPU", {**options, "SNIPPETS_MODE": "DISABLE"})
 
 
-def _graphs(directory: Path, artifact: Artifact, kind: str) -> dict[str, bytes]:
+def _graphs(directory: Path, artifact: Exported, kind: str) -> dict[str, bytes]:
     """Checked bytes of every graph of one format."""
     found = {
         key.split("/")[1]: checked(directory, entry)
@@ -161,7 +172,7 @@ def _graphs(directory: Path, artifact: Artifact, kind: str) -> dict[str, bytes]:
     return found
 
 
-def open_backend(name: str, directory: Path, artifact: Artifact, threads: int = 1) -> Backend:
+def open_backend(name: str, directory: Path, artifact: Exported, threads: int = 1) -> Backend:
     """Open an exported policy in a runtime.
 
     Raises:

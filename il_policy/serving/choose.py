@@ -14,12 +14,12 @@ import numpy as np
 
 from il_core.errors import ConfigError, IlError
 from il_core.stats import percentiles
-from il_policy.serving.artifact import Artifact
-from il_policy.serving.backend import ENCODE, ONNX, OPENVINO, Backend, open_backend
+from il_policy.encoders.pixels import blank
+from il_policy.serving.artifact import Exported
+from il_policy.serving.backend import ENCODE, PACKAGES, Backend, open_backend
 from il_policy.serving.sampler import Request, sample
 
 log = logging.getLogger(__name__)
-PACKAGES = {ONNX: "onnxruntime", OPENVINO: "openvino"}
 CLEARLY = 1.3  # more threads must be this much faster at the 95th percentile: they take cores from others
 MAX_PLANS = 50
 
@@ -47,7 +47,7 @@ class Timing:
         return f"{self.runtime:9s} {self.threads} thread(s)  p50 {self.p50_ms:7.2f} ms  p95 {self.p95_ms:7.2f} ms"
 
 
-def time_plans(backend: Backend, artifact: Artifact, seconds: float) -> Timing:
+def time_plans(backend: Backend, artifact: Exported, seconds: float) -> Timing:
     """Plan from observations of the real size for a while.
 
     Args:
@@ -56,13 +56,14 @@ def time_plans(backend: Backend, artifact: Artifact, seconds: float) -> Timing:
         seconds: How long at most, after two plans that do not count.
     """
     rng = np.random.default_rng(0)
-    inputs = rng.normal(size=(1, artifact.input_dim)).astype(np.float32)
+    pictures = {name: picture[None] for name, picture in blank(artifact.observe).items()}
+    feeds = {"inputs": rng.normal(size=(1, artifact.input_dim)).astype(np.float32), **pictures}
     request = Request(rng.normal(size=artifact.chunk_shape).astype(np.float32))
     costs: list[float] = []
     until = time.perf_counter() + seconds
     for k in range(MAX_PLANS + 2):
         began = time.perf_counter()
-        cond = backend.run(ENCODE, {"inputs": inputs})[0]
+        cond = backend.run(ENCODE, feeds)[0]
         sample(backend, artifact.sampler, cond, request)
         if k >= 2:  # the first calls allocate
             costs.append(1e3 * (time.perf_counter() - began))
@@ -91,14 +92,14 @@ def thread_counts(wanted: int, cores: int) -> tuple[int, ...]:
     return (wanted,) if wanted else (1, *(n for n in (2, 4) if n <= cores // 2))
 
 
-def installed(artifact: Artifact) -> list[str]:
+def installed(artifact: Exported) -> list[str]:
     """Runtimes that are installed and that the export has graphs for."""
     return [kind for kind in artifact.formats() if importlib.util.find_spec(PACKAGES.get(kind, kind)) is not None]
 
 
 def measured_backend(
     directory: Path,
-    artifact: Artifact,
+    artifact: Exported,
     threads: int,
     seconds: float = 1.0,
     others: Callable[[], list[Backend]] = list,

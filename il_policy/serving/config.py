@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from il_core.config import config_dir, load_yaml
+from il_core.parameters import setting
 from il_policy.serving.rtc import BETA
 
 
@@ -70,9 +71,9 @@ class ServeConfig:
     min_steps: int = 5
     warm_tau: float = 0.0
     latency_ms: float = 50.0
-    doubt: Doubt = Doubt.REPORT
-    doubt_limit: float = 1.0
-    slow_factor: float = 3.0
+    doubt: Doubt = setting(Doubt.REPORT, is_dynamic=True)
+    doubt_limit: float = setting(1.0, 0.001, 1000.0, is_dynamic=True)
+    slow_factor: float = setting(3.0, 1.0, 100.0, is_dynamic=True)
 
     def __post_init__(self) -> None:
         """Check ranges."""

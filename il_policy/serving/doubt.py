@@ -11,6 +11,9 @@ demonstrations, so that 1 is the edge of what was shown and one limit fits all p
 Each is taken over all features and over those of the scene alone (where objects are, whether cameras agree);
 the larger counts. Otherwise the arm's own motion, most of the features, would hide a cube where none ever was.
 
+A score fades with time, and what is known does not make up for it at once: with the cube in the hand everything
+looks as demonstrated, wherever it was taken from. So the largest score so far counts, faded exponentially.
+
 Held out means whole episodes: neighbours of a tick in its own episode would make everything look known.
 """
 
@@ -27,6 +30,7 @@ from numpy.typing import NDArray
 
 from il_core.config import from_mapping
 from il_core.errors import CheckpointError, ConfigError, EpisodeError, ShapeError
+from il_policy.files import write_durably
 from il_policy.serving import artifact as stored
 from il_policy.serving.artifact import StoredFile
 
@@ -38,6 +42,7 @@ QUANTILE = 0.99  # of held-out demonstrations counts as known: one false alarm i
 MAX_REFERENCES = 4096  # 10 minutes of ticks at 10 Hz are 6000; a score then costs 0.2 ms
 MIN_SPREAD = 0.02  # of a normalised feature: one per cent of its range
 MIN_EPISODES = 3
+MEMORY_S = 5.0  # doubt about what a run began with fades with this time constant
 CLEAR_AT = 0.8  # doubt ends when the score falls below this share of the limit, so that it does not flicker
 
 
@@ -62,6 +67,7 @@ class Calibration:
         thresholds: Raw score that counts as 1, by kind.
         episodes: Episodes it was calibrated on.
         tensors: File with ``references``, ``spread``, ``mean``, ``covariance`` and ``groups``.
+        memory_ticks: Time constant with which a score fades [ticks]; 0 = it is forgotten at once.
     """
 
     format_version: int
@@ -70,6 +76,7 @@ class Calibration:
     thresholds: dict[str, float]
     episodes: int
     tensors: StoredFile
+    memory_ticks: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +91,7 @@ class Detector:
         groups: Which features each group looks at, 0 or 1, (G, C).
         thresholds: What counts as 1: distance per kind and group (``knn/0``), and per kind of their maximum.
         kind: Score in use.
+        memory_ticks: Time constant with which a score fades [ticks]; 0 = it is forgotten at once.
     """
 
     references: Array
@@ -93,6 +101,7 @@ class Detector:
     groups: Array
     thresholds: dict[str, float]
     kind: Kind = Kind.KNN
+    memory_ticks: float = 0.0
 
     def distances(self, features: Array, kind: Kind) -> Array:
         """Distance (G, M) of features (M, C) by group, in the kind's own unit.
@@ -146,6 +155,7 @@ def calibrate(
     scene: NDArray[np.bool_] | None = None,
     folds: int = 5,
     seed: int = 0,
+    memory_ticks: float = 0.0,
 ) -> Detector:
     """Fit to all episodes; thresholds from distances of episodes left out of the fit in turn.
 
@@ -155,6 +165,7 @@ def calibrate(
         scene: Which features are of the scene, (C,) bool; None or none = all in one group.
         folds: Parts the episodes are divided into.
         seed: Of the choice of references and parts.
+        memory_ticks: Time constant with which a score fades [ticks]; thresholds are those of remembered scores.
 
     Raises:
         EpisodeError: too few episodes to hold any out.
@@ -176,16 +187,28 @@ def calibrate(
         distances = np.concatenate(held[k], axis=1)  # (G, all held-out ticks)
         units = np.maximum(np.quantile(distances, QUANTILE, axis=1), 1e-9)
         thresholds |= {f"{k.value}/{g}": float(unit) for g, unit in enumerate(units)}
-        thresholds[k.value] = float(np.quantile((distances / units[:, None]).max(0), QUANTILE))
-    return Detector(*_fit(np.concatenate(list(episodes)), groups, seed), thresholds, kind)
+        told = [remembered((d / units[:, None]).max(0), memory_ticks) for d in held[k]]
+        thresholds[k.value] = float(np.quantile(np.concatenate(told), QUANTILE))
+    return Detector(*_fit(np.concatenate(list(episodes)), groups, seed), thresholds, kind, memory_ticks)
+
+
+def remembered(scores: Array, memory_ticks: float) -> Array:
+    r"""Largest score so far, faded, of scores (N,) of successive ticks: :math:`r_k = \max(s_k, e^{-1/m} r_{k-1})`."""
+    keep = np.exp(-1.0 / memory_ticks) if memory_ticks > 0 else 0.0
+    told, before = np.empty(len(scores)), 0.0
+    for k, score in enumerate(scores):
+        told[k] = before = max(float(score), keep * before)
+    return told
 
 
 def save(directory: Path, detector: Detector, weights_sha256: str, episodes: int) -> None:
     """Write the calibration beside its checkpoint; an older one is replaced."""
     tensors = {k: getattr(detector, k).astype(np.float32) for k in _TENSORS}
     entry = stored.store_tensors(directory, "doubt", tensors)
-    found = Calibration(FORMAT_VERSION, weights_sha256, detector.kind, detector.thresholds, episodes, entry)
-    stored.write(directory / FILE, json.dumps(stored.plain(asdict(found)), indent=1).encode())
+    found = Calibration(
+        FORMAT_VERSION, weights_sha256, detector.kind, detector.thresholds, episodes, entry, detector.memory_ticks
+    )
+    write_durably(directory / FILE, json.dumps(stored.plain(asdict(found)), indent=1).encode())
     for path in directory.glob("doubt-*.safetensors"):
         if path.name != entry.name:
             path.unlink(missing_ok=True)
@@ -214,16 +237,32 @@ def load(directory: Path, weights_sha256: str) -> Detector | None:
     kinds = {f"{k.value}{suffix}" for k in Kind for suffix in ("", *(f"/{g}" for g in range(_groups(tensors))))}
     if set(tensors) != set(_TENSORS) or set(found.thresholds) != kinds:
         raise CheckpointError(path, f"holds {sorted(tensors)}; run `il calibrate` again")
-    return Detector(**tensors, thresholds=found.thresholds, kind=found.kind)
+    return Detector(**tensors, thresholds=found.thresholds, kind=found.kind, memory_ticks=found.memory_ticks)
 
 
 class Watch:
-    """Turns scores into doubt, with hysteresis."""
+    """Turns scores into doubt, with memory and hysteresis."""
 
-    def __init__(self, limit: float) -> None:
-        """Begin without doubt."""
-        self._limit = limit
+    def __init__(self, limit: float, memory_ns: float = 0.0) -> None:
+        """Begin without doubt.
+
+        Args:
+            limit: Score that is doubt.
+            memory_ns: Time constant with which a score fades [ns]; 0 = it is forgotten at once.
+        """
+        self._limit, self._memory_ns = limit, memory_ns
+        self._score, self._at_ns = 0.0, 0
         self.is_in_doubt = False
+
+    def remember(self, score: float, tick_ns: int) -> float:
+        """The larger of a score and what has not faded yet; what is not finite counts, but is not remembered."""
+        faded = 0.0
+        if self._memory_ns > 0 and tick_ns > self._at_ns:
+            faded = self._score * float(np.exp((self._at_ns - tick_ns) / self._memory_ns))
+        if not np.isfinite(score):
+            return score
+        self._score, self._at_ns = max(score, faded), tick_ns
+        return self._score
 
     def see(self, score: float) -> bool:
         """Whether the policy is in doubt now; NaN counts as doubt."""

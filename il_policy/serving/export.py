@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,20 +17,27 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from il_core.errors import CheckpointError, ConfigError
 from il_policy import checkpoint
-from il_policy.policy import ChunkPolicy
+from il_policy.policy import ChunkMaker
 from il_policy.serving import artifact as stored
-from il_policy.serving.artifact import Artifact, StoredFile
+from il_policy.serving.artifact import ArrayArtifact, Artifact, Exported, StoredFile
 from il_policy.serving.backend import ENCODE, GUIDED, ONNX, OPENVINO, open_backend
 from il_policy.serving.gradients import decompositions
 from il_policy.serving.sampler import Request, sample
-from il_policy.serving.torch_graphs import TorchBackend, deterministic, examples, graphs_of, sampler_spec
+from il_policy.serving.torch_graphs import (
+    TorchBackend,
+    deterministic,
+    examples,
+    graphs_of,
+    sampler_spec,
+    some_pixels,
+)
 
 OPSET = 17  # the newest the torch exporter writes by tracing; both runtimes read it
 TOLERANCE = 1e-4  # of a chunk, normalised units: 0.05 mm on a range of 1 m
 TRIALS = 3
 
 
-def export(directory: Path, formats: Sequence[str], policy: ChunkPolicy) -> Artifact:
+def export(directory: Path, formats: Sequence[str], policy: ChunkMaker) -> Exported:
     """Write the graphs of a checkpoint beside it.
 
     Args:
@@ -47,22 +55,9 @@ def export(directory: Path, formats: Sequence[str], policy: ChunkPolicy) -> Arti
     unknown = sorted(set(formats) - {ONNX, OPENVINO})
     if unknown or not formats:
         raise ConfigError("--format", f"unknown format {unknown}; options: {ONNX}, {OPENVINO}")
-    manifest = checkpoint.read_manifest(directory)
     norm = policy.model.action_norm
     tensors = {"action_centre": norm.centre.numpy(), "action_half_range": norm.half_range.numpy()}
-    artifact = Artifact(
-        stored.FORMAT_VERSION,
-        manifest.weights_sha256,
-        manifest.spec_digest,
-        manifest.task,
-        manifest.robot,
-        policy.config.action_encoding,
-        policy.config.observed_ticks,
-        tuple(policy.model.chunk_shape),
-        len(policy.model.input_norm.centre),
-        sampler_spec(policy.config),
-        stored.store_tensors(directory, "serving_norm", tensors),
-    )
+    artifact = _described(directory, policy, stored.store_tensors(directory, "serving_norm", tensors))
     for name, graph in graphs_of(policy).items():
         try:
             data = onnx_bytes(policy, name, graph)
@@ -81,7 +76,34 @@ def export(directory: Path, formats: Sequence[str], policy: ChunkPolicy) -> Arti
     return artifact
 
 
-def onnx_bytes(policy: ChunkPolicy, name: str, graph: nn.Module) -> bytes:
+def _described(directory: Path, policy: ChunkMaker, tensors: StoredFile) -> Exported:
+    """An export without graphs."""
+    manifest = checkpoint.read_stored(directory)
+    about: dict[str, Any] = {
+        "format_version": stored.FORMAT_VERSION,
+        "weights_sha256": manifest.weights_sha256,
+        "chunk_shape": tuple(policy.model.chunk_shape),
+        "input_dim": len(policy.model.input_norm.centre),
+        "sampler": sampler_spec(policy.config),
+        "tensors": tensors,
+        "observe": policy.config.observe,
+        "ensemble": policy.config.ensemble,
+    }
+    if isinstance(manifest, checkpoint.ArrayManifest):
+        return ArrayArtifact(arrays=manifest.arrays, **about)
+    if not isinstance(manifest, checkpoint.Manifest):
+        raise TypeError(f"no export for a {type(manifest).__name__}")
+    return Artifact(
+        spec_digest=manifest.spec_digest,
+        task=manifest.task,
+        robot=manifest.robot,
+        action_encoding=policy.config.action_encoding,
+        observed_ticks=policy.config.observed_ticks,
+        **about,
+    )
+
+
+def onnx_bytes(policy: ChunkMaker, name: str, graph: nn.Module) -> bytes:
     """One graph as an ONNX file."""
     feeds = examples(policy, name)
     arguments = tuple(feeds.values())
@@ -124,7 +146,7 @@ def _openvino(directory: Path, name: str, onnx: bytes) -> dict[str, StoredFile]:
     }
 
 
-def _max_error(directory: Path, artifact: Artifact, policy: ChunkPolicy, kind: str) -> float:
+def _max_error(directory: Path, artifact: Exported, policy: ChunkMaker, kind: str) -> float:
     """Largest difference of whole chunks from those of the training's own sampler, same noise.
 
     Raises:
@@ -138,8 +160,10 @@ def _max_error(directory: Path, artifact: Artifact, policy: ChunkPolicy, kind: s
         inputs = rng.normal(size=(1, artifact.input_dim)).astype(np.float32)
         inputs[0, :: k + 2] = np.nan  # not seen
         noise = rng.normal(size=artifact.chunk_shape).astype(np.float32)
-        cond = backend.run(ENCODE, {"inputs": inputs})[0]
-        wanted = reference(torch.from_numpy(head.run(ENCODE, {"inputs": inputs})[0]), torch.from_numpy(noise)[None])
+        pixels = some_pixels(policy.config.observe, torch.Generator().manual_seed(k))
+        feeds = {"inputs": inputs, **{name: picture.numpy() for name, picture in pixels.items()}}
+        cond = backend.run(ENCODE, feeds)[0]
+        wanted = reference(torch.from_numpy(head.run(ENCODE, feeds)[0]), torch.from_numpy(noise)[None])
         got = sample(backend, artifact.sampler, cond, Request(noise))
         worst = max(worst, float(np.abs(got - wanted.numpy()[0]).max()))
     if not worst <= TOLERANCE:
@@ -153,7 +177,7 @@ def _max_error(directory: Path, artifact: Artifact, policy: ChunkPolicy, kind: s
 class _reference:  # noqa: N801 - used like a function
     """The training's own sampler, without gradients."""
 
-    def __init__(self, policy: ChunkPolicy) -> None:
+    def __init__(self, policy: ChunkMaker) -> None:
         from il_policy.heads import make_head
 
         self._network, self._head = policy.model.network, make_head(deterministic(policy.config))

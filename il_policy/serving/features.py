@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +12,27 @@ from numpy.typing import NDArray
 from il_core.config import Setup
 from il_core.spec import Mount
 from il_core.types import Episode, Observation
-from il_policy.transforms import ObservationEncoder, locate, tool_pose_at
+from il_policy.observe_config import ObserveConfig
+from il_policy.transforms import NOTHING_MORE, ObservationEncoder, locate, tool_pose_at
+
+if TYPE_CHECKING:
+    from il_policy.translate import Translator
 
 Array = NDArray[np.float64]
+Encode = Callable[[Array, Mapping[str, NDArray[Any]]], NDArray[np.float32]]
 DISAGREE_UNIT_M = 0.05  # brings disagreement, in metres, to the size of normalised features
-_SCENE = (".visible", ".position.", ".disagreement")
+_SCENE = (".visible", ".position.", ".disagreement", "eye.")
 
 
-def names(setup: Setup, observed_ticks: int) -> tuple[str, ...]:
+def names(setup: Setup, observed_ticks: int, observe: ObserveConfig = NOTHING_MORE) -> tuple[str, ...]:
     """A name for every feature."""
-    return (*ObservationEncoder(setup, observed_ticks).names, *(f"{o.name}.disagreement" for o in setup.task.objects))
+    seen = ObservationEncoder(setup, observed_ticks, observe).names
+    return (*seen, *observe.eye_names, *(f"{o.name}.disagreement" for o in setup.task.objects))
 
 
-def is_scene(setup: Setup, observed_ticks: int) -> NDArray[np.bool_]:
+def is_scene(setup: Setup, observed_ticks: int, observe: ObserveConfig = NOTHING_MORE) -> NDArray[np.bool_]:
     """Which features tell of the world rather than of the arm, (C,)."""
-    return np.array([any(part in name for part in _SCENE) for name in names(setup, observed_ticks)])
+    return np.array([any(part in name for part in _SCENE) for name in names(setup, observed_ticks, observe)])
 
 
 def disagreement(setup: Setup, window: Sequence[Observation]) -> Array:
@@ -50,26 +57,24 @@ def disagreement(setup: Setup, window: Sequence[Observation]) -> Array:
     return np.array(found)
 
 
-def features(cond: NDArray[np.float32], setup: Setup, window: Sequence[Observation]) -> Array:
-    """Features (C,) of a window whose normalised condition (1, C') is known."""
-    return np.concatenate([cond[0].astype(np.float64), disagreement(setup, window)])
+def features(cond: NDArray[np.float32], signs: Array) -> Array:
+    """Features (C,) of a window whose normalised condition (1, C') and further signs are known."""
+    return np.concatenate([cond[0].astype(np.float64), signs])
 
 
-def episode_features(
-    episode: Episode, setup: Setup, observed_ticks: int, encode: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-) -> Array:
+def episode_features(episode: Episode, translator: Translator[Observation], encode: Encode) -> Array:
     """Features (N, C) of an episode's ticks, made as in serving.
 
     Args:
         episode: A demonstration.
-        setup: Robot and task.
-        observed_ticks: As the policy was trained.
-        encode: Input vector (1, D) to condition (1, C').
+        translator: Of the policy.
+        encode: Input vector (D,) and pictures to condition (1, C').
     """
-    encoder, n_obs = ObservationEncoder(setup, observed_ticks), setup.task.n_obs
+    n_obs = translator.rhythm.n_obs
     padded = (*episode.observations[:1] * (n_obs - 1), *episode.observations)
     rows = []
     for k in range(len(episode.observations)):
         window = padded[k : k + n_obs]
-        rows.append(features(encode(encoder.encode(window)[None].astype(np.float32)), setup, window))
+        cond = encode(translator.inputs(window), translator.pixels(window))
+        rows.append(features(cond, translator.signs(window)))
     return np.array(rows)

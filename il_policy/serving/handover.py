@@ -31,48 +31,58 @@ def known_rows(previous: ActionChunk | None, start_ns: int, dt_ns: int, horizon:
     return min(horizon, (previous.end_ns - start_ns) // dt_ns + 1)
 
 
-def resampled(previous: ActionChunk, start_ns: int, dt_ns: int, horizon: int) -> tuple[Array, Array | None]:
-    """The plan before on the time grid of a new one; held where it does not reach.
-
-    Returns:
-        Rows (H, ...) as in ``ActionChunk.rows``, and openings (H,) or None.
-    """
+def resampled(previous: ActionChunk, start_ns: int, dt_ns: int, horizon: int) -> ActionChunk:
+    """The plan before on the time grid of a new one, H rows; held where it does not reach."""
     grid = start_ns + dt_ns * np.arange(horizon)
     times = [int(t) for t in np.clip(grid, previous.start_ns, previous.end_ns)]
     rows = np.array([previous.at(t) for t in times])
-    if previous.gripper_des is None:
-        return rows, None
-    return rows, np.array([previous.gripper_at(t) for t in times], dtype=np.float64)
+    opening, k_p = previous.gripper_des, previous.k_p_des
+    is_joint = previous.q_des is not None
+    return ActionChunk(
+        start_ns,
+        dt_ns,
+        previous.obs_ns,
+        q_des=rows if is_joint else None,
+        T_base_ee_des=None if is_joint else rows,
+        gripper_des=None if opening is None else np.array([previous.gripper_at(t) for t in times], dtype=np.float64),
+        k_p_des=None if k_p is None else np.array([previous.k_p_at(t) for t in times]),
+    )
+
+
+def mixed(plan: ActionChunk, other: ActionChunk, weights: Array) -> ActionChunk:
+    """Every row of a plan moved towards that of another on the same grid, by shares (H,) in [0, 1].
+
+    Rotations go the shortest way. A gripper or stiffness that only one of them has stays the plan's.
+    """
+    rows = np.array([_between(a, b, w) for a, b, w in zip(plan.rows, other.rows, weights, strict=True)])
+    opening, k_p = plan.gripper_des, plan.k_p_des
+    if opening is not None and other.gripper_des is not None:
+        opening = (1 - weights) * opening + weights * other.gripper_des
+    if k_p is not None and other.k_p_des is not None:
+        k_p = (1 - weights)[:, None] * k_p + weights[:, None] * other.k_p_des
+    if plan.q_des is not None:
+        return replace(plan, q_des=rows, gripper_des=opening)
+    return replace(plan, T_base_ee_des=rows, gripper_des=opening, k_p_des=k_p)
 
 
 def blend(plan: ActionChunk, previous: ActionChunk | None, latency_ns: int) -> ActionChunk:
     """Cross-fade from the plan before to a new one, row by row with the weights of real-time chunking.
 
-    Frozen rows are those of the plan before, exactly; rotations go the shortest way. For policies that
-    make a chunk in one pass (ACT, behaviour cloning), where guidance has nothing to act on.
+    Frozen rows are those of the plan before, exactly. For policies that make a chunk in one pass (ACT,
+    behaviour cloning), where guidance has nothing to act on.
     """
     known = known_rows(previous, plan.start_ns, plan.dt_ns, plan.horizon)
     if previous is None or known == 0 or (previous.q_des is None) != (plan.q_des is None):
         return plan
     frozen = min(known, frozen_rows(latency_ns, plan.dt_ns, plan.horizon))
     weights = soft_mask(plan.horizon, frozen, known)
-    rows, gripper = resampled(previous, plan.start_ns, plan.dt_ns, plan.horizon)
-    mixed = np.array([_between(a, b, w) for a, b, w in zip(plan.rows, rows, weights, strict=True)])
-    opening = plan.gripper_des
-    if opening is not None and gripper is not None:
-        opening = (1 - weights) * opening + weights * gripper
-    return _with_rows(plan, mixed, opening)
+    return mixed(plan, resampled(previous, plan.start_ns, plan.dt_ns, plan.horizon), weights)
 
 
 def with_frozen(plan: ActionChunk, previous: ActionChunk, frozen: int) -> ActionChunk:
     """The plan with its first rows replaced by what the plan before says about their instants."""
-    rows, gripper = resampled(previous, plan.start_ns, plan.dt_ns, plan.horizon)
-    is_frozen = np.arange(plan.horizon) < frozen
-    opening = plan.gripper_des
-    if opening is not None and gripper is not None:
-        opening = np.where(is_frozen, gripper, opening)
-    mask = is_frozen.reshape(-1, *([1] * (plan.rows.ndim - 1)))
-    return _with_rows(plan, np.where(mask, rows, plan.rows), opening)
+    is_frozen = (np.arange(plan.horizon) < frozen).astype(np.float64)
+    return mixed(plan, resampled(previous, plan.start_ns, plan.dt_ns, plan.horizon), is_frozen)
 
 
 class Ensemble:
@@ -100,22 +110,20 @@ class Ensemble:
         self._plans.clear()
 
     def add(self, plan: ActionChunk) -> ActionChunk:
-        """The new plan averaged with the ones before where they reach."""
+        """The new plan averaged with the ones before where they reach; time that goes back begins anew."""
+        if self._plans and plan.start_ns < self._plans[-1].start_ns:
+            self.reset()
         self._plans.append(plan)
-        rows, total = plan.rows.copy(), np.zeros(plan.horizon)
-        gripper = None if plan.gripper_des is None else plan.gripper_des.copy()
+        averaged, total = plan, np.zeros(plan.horizon)
         for i, old in enumerate(self._plans):
-            if (old.q_des is None) != (plan.q_des is None) or (old.gripper_des is None) != (gripper is None):
+            if (old.q_des is None) != (plan.q_des is None) or (old.gripper_des is None) != (plan.gripper_des is None):
                 continue
-            weight = float(np.exp(-self._decay * i))
             reach = plan.horizon if old is plan else known_rows(old, plan.start_ns, plan.dt_ns, plan.horizon)
-            theirs, openings = resampled(old, plan.start_ns, plan.dt_ns, plan.horizon)
-            for j in range(reach):
-                total[j] += weight
-                rows[j] = _between(rows[j], theirs[j], weight / total[j])
-                if gripper is not None and openings is not None:
-                    gripper[j] += (openings[j] - gripper[j]) * weight / total[j]
-        return _with_rows(plan, rows, gripper)
+            weight = np.where(np.arange(plan.horizon) < reach, np.exp(-self._decay * i), 0.0)
+            total += weight
+            theirs = old if old is plan else resampled(old, plan.start_ns, plan.dt_ns, plan.horizon)
+            averaged = mixed(averaged, theirs, weight / np.where(total > 0, total, 1.0))
+        return averaged
 
 
 def jump(previous: ActionChunk, plan: ActionChunk, t_ns: int) -> float:
@@ -158,7 +166,8 @@ def brake(previous: ActionChunk, obs_ns: int, start_ns: int, rows: int) -> Actio
     gripper = None if opening is None else np.full(len(times), opening)
     if previous.q_des is not None:
         return ActionChunk(start_ns, previous.dt_ns, obs_ns, q_des=targets, gripper_des=gripper)
-    return ActionChunk(start_ns, previous.dt_ns, obs_ns, T_base_ee_des=targets, gripper_des=gripper)
+    k_p = None if previous.k_p_des is None else np.array([previous.k_p_at(t) for t in times])
+    return ActionChunk(start_ns, previous.dt_ns, obs_ns, T_base_ee_des=targets, gripper_des=gripper, k_p_des=k_p)
 
 
 def _between(a: Array, b: Array, weight: float) -> Array:
@@ -166,9 +175,3 @@ def _between(a: Array, b: Array, weight: float) -> Array:
     if weight <= 0.0 or weight >= 1.0:
         return b if weight >= 1.0 else a
     return interpolate_pose(a, b, weight) if a.ndim == 2 else np.asarray((1 - weight) * a + weight * b)
-
-
-def _with_rows(plan: ActionChunk, rows: Array, gripper: Array | None) -> ActionChunk:
-    if plan.q_des is not None:
-        return replace(plan, q_des=rows, gripper_des=gripper)
-    return replace(plan, T_base_ee_des=rows, gripper_des=gripper)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from il_core.config import load_yaml
 from il_core.errors import DeviceError
-from il_policy.serving.artifact import write
+from il_policy.files import write_durably
 
 Array = NDArray[np.float64]
 GRID_HZ = 1000.0  # both signals are brought to this grid: finer than any delay that matters
@@ -195,7 +195,7 @@ def save(path: Path, found: Latencies) -> None:
     text = "# Measured by `il latency`; see docs for what each number means.\n" + yaml.safe_dump(
         values, sort_keys=False
     )
-    write(path, text.encode())
+    write_durably(path, text.encode())
 
 
 def load(path: Path) -> Latencies:

@@ -27,7 +27,8 @@ from il_policy.serving.acting import Report, WorkingPolicy
 from il_policy.serving.anytime import LatencyWindow
 from il_policy.serving.artifact import read_json
 from il_policy.serving.config import Handover, ServeConfig
-from il_policy.transforms import ActionCodec, ObservationEncoder
+from il_policy.tool_codec import ActionCodec
+from il_policy.transforms import ObservationEncoder
 
 STATE, IMAGES, ACTION = "observation.state", "observation.images.", "action"
 PIPELINES = ("policy_preprocessor.json", "policy_postprocessor.json")

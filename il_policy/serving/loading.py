@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,18 @@ from il_core.errors import CheckpointError, ConfigError
 from il_policy.serving import artifact as stored
 from il_policy.serving import doubt
 from il_policy.serving.acting import WorkingPolicy
-from il_policy.serving.artifact import Artifact
+from il_policy.serving.artifact import Exported
 from il_policy.serving.backend import Backend, open_backend
 from il_policy.serving.choose import installed, measured_backend
 from il_policy.serving.config import Runtime, ServeConfig
 from il_policy.serving.plain import PlainPolicy
+from il_policy.serving.planner import Machine
 from il_policy.serving.policy import Parts, ServedPolicy
 
 if TYPE_CHECKING:
-    from il_policy.policy import ChunkPolicy
+    from il_policy.arrays import ArraySpec
+    from il_policy.observe_config import ObserveConfig
+    from il_policy.policy import ChunkMaker, ChunkPolicy
     from il_policy.primitives.policy import TrajectoryPolicy
 
 
@@ -53,37 +57,70 @@ def load(
     artifact = stored.read_artifact(directory)
     if setup is not None:
         stored.check_setup(directory, artifact, setup)
+    backend = _backend(directory, artifact, config, lambda: _torch_if_loaded(directory))
+    if backend is None:
+        return _from_torch(directory, setup, seed, config)
+    machine = _machine(directory, artifact, backend)
+    arm = (setup or artifact.setup(), artifact.action_encoding, artifact.observed_ticks)
+    return ServedPolicy(Parts(*arm, machine, artifact.observe), config, seed)
+
+
+def open_machine(directory: Path, config: ServeConfig) -> tuple[ArraySpec, ObserveConfig, Machine]:
+    """What computes a policy of columns; see :func:`il_policy.generic.load`.
+
+    Raises:
+        CheckpointError: missing, damaged or hostile files, or an arm's policy.
+        ConfigError: the runtime asked for is not installed.
+    """
+    is_exported = (directory / stored.FILE).exists()
+    if config.runtime is not Runtime.TORCH and (is_exported or config.runtime is not Runtime.AUTO):
+        artifact = stored.read_array_artifact(directory)
+        backend = _backend(directory, artifact, config, list)
+        if backend is not None:
+            return artifact.arrays, artifact.observe, _machine(directory, artifact, backend)
+    from il_policy import checkpoint
+
+    maker, spec = checkpoint.load_arrays(directory), checkpoint.read_array_manifest(directory).arrays
+    return spec, maker.config.observe, _torch_machine(directory, maker, config)
+
+
+def _backend(
+    directory: Path, artifact: Exported, config: ServeConfig, others: Callable[[], list[Backend]]
+) -> Backend | None:
+    """The runtime asked for, or the fastest; None if none is installed."""
     stored.check_current(directory, artifact)
     if config.runtime is not Runtime.AUTO:
-        backend = open_backend(config.runtime.value, directory, artifact, max(1, config.threads))
-    elif installed(artifact):
-        backend = measured_backend(directory, artifact, config.threads, others=lambda: _torch_if_loaded(directory))
-    else:
-        return _from_torch(directory, setup, seed, config)
-    return _served(directory, artifact, backend, setup, seed, config)
+        return open_backend(config.runtime.value, directory, artifact, max(1, config.threads))
+    if not installed(artifact):
+        return None
+    return measured_backend(directory, artifact, config.threads, others=others)
 
 
-def _served(
-    directory: Path, artifact: Artifact, backend: Backend, setup: Setup | None, seed: int, config: ServeConfig
-) -> ServedPolicy:
-    """Put an exported policy together."""
+def _machine(directory: Path, artifact: Exported, backend: Backend) -> Machine:
+    """What computes an exported policy."""
     tensors = stored.read_tensors(directory, artifact.tensors)
     shape = (artifact.chunk_shape[-1],)
     norm = [tensors.get(name, np.zeros(0)) for name in ("action_centre", "action_half_range")]
     if any(t.shape != shape for t in norm):
         raise CheckpointError(directory, f"normaliser does not fit rows of {shape[0]}; run `il export` again")
-    parts = Parts(
-        setup or artifact.setup(),
-        artifact.action_encoding,
-        artifact.observed_ticks,
-        artifact.chunk_shape,
-        artifact.sampler,
-        norm[0],
-        norm[1],
-        backend,
-        doubt.load(directory, artifact.weights_sha256),
+    detector = doubt.load(directory, artifact.weights_sha256)
+    return Machine(artifact.chunk_shape, artifact.sampler, norm[0], norm[1], backend, detector, artifact.ensemble)
+
+
+def _torch_machine(directory: Path, policy: ChunkMaker, config: ServeConfig) -> Machine:
+    """What computes a policy in torch."""
+    from il_policy.serving.torch_graphs import TorchBackend, sampler_spec
+
+    norm = policy.model.action_norm
+    return Machine(
+        tuple(policy.model.chunk_shape),
+        sampler_spec(policy.config),
+        norm.centre.numpy(),
+        norm.half_range.numpy(),
+        TorchBackend(policy, max(1, config.threads)),
+        doubt.load(directory, weights_sha256(directory)),
+        policy.config.ensemble,
     )
-    return ServedPolicy(parts, config, seed)
 
 
 def is_lerobot(directory: Path) -> bool:
@@ -158,6 +195,18 @@ def torch_policy(directory: Path, setup: Setup | None) -> ChunkPolicy:
     return policy
 
 
+def exportable(directory: Path) -> ChunkMaker:
+    """The network of a checkpoint, of an arm or of columns, in torch.
+
+    Raises:
+        CheckpointError: missing, damaged or hostile files, or a trajectory that has no network.
+    """
+    from il_policy import checkpoint
+    from il_policy.manifest import is_of_arrays
+
+    return checkpoint.load_arrays(directory) if is_of_arrays(directory) else torch_policy(directory, None)
+
+
 def _any_policy(directory: Path, setup: Setup | None) -> ChunkPolicy | TrajectoryPolicy:
     """The checkpoint in torch; None = for the robot and task it was trained for.
 
@@ -176,24 +225,13 @@ def _any_policy(directory: Path, setup: Setup | None) -> ChunkPolicy | Trajector
 def _from_torch(directory: Path, setup: Setup | None, seed: int, config: ServeConfig) -> WorkingPolicy:
     """Put a checkpoint together that torch computes."""
     from il_policy.policy import ChunkPolicy
-    from il_policy.serving.torch_graphs import TorchBackend, sampler_spec
 
     policy = _any_policy(directory, setup)
     if not isinstance(policy, ChunkPolicy):
         return PlainPolicy(policy, policy.config.head.value, config, seed)
-    norm = policy.model.action_norm
-    parts = Parts(
-        policy.setup,
-        policy.config.action_encoding,
-        policy.config.observed_ticks,
-        tuple(policy.model.chunk_shape),
-        sampler_spec(policy.config),
-        norm.centre.numpy(),
-        norm.half_range.numpy(),
-        TorchBackend(policy, max(1, config.threads)),
-        doubt.load(directory, weights_sha256(directory)),
-    )
-    return ServedPolicy(parts, config, seed)
+    recipe = policy.config
+    arm = (policy.setup, recipe.action_encoding, recipe.observed_ticks)
+    return ServedPolicy(Parts(*arm, _torch_machine(directory, policy, config), recipe.observe), config, seed)
 
 
 def _torch_if_loaded(directory: Path) -> list[Backend]:

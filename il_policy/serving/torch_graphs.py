@@ -13,25 +13,30 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from il_policy.config import Head, Prediction, Sampler, Solver, TrainConfig
+from il_policy.encoders.eyes import blank_pixels
 from il_policy.heads import make_head
 from il_policy.heads.flow import TIME_SCALE
-from il_policy.policy import ChunkPolicy
+from il_policy.observe_config import ObserveConfig
+from il_policy.policy import ChunkMaker
 from il_policy.serving.backend import ENCODE, GUIDED, STEP, TORCH, WHOLE, Feeds
 from il_policy.serving.levels import Output, SamplerSpec
 
 
 class Encode(nn.Module):
-    """Input vector, NaN = not seen, to the normalised condition."""
+    """Input vector, NaN = not seen, and pictures to the condition."""
 
-    def __init__(self, policy: ChunkPolicy) -> None:
-        """Take the normaliser."""
+    def __init__(self, policy: ChunkMaker) -> None:
+        """Take normaliser and eyes."""
         super().__init__()
-        self.norm = policy.model.input_norm
+        self.norm, self.eyes = policy.model.input_norm, policy.model.eyes
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(1, D) -> (1, C); written so that exporters know every operation."""
+    def forward(self, inputs: Tensor, *pictures: Tensor) -> Tensor:
+        """(1, D) and pictures in the order of :func:`inputs_of` -> (1, C); exporters know every operation."""
         known = torch.where(torch.isnan(inputs), self.norm.centre.expand_as(inputs), inputs)
-        return (known - self.norm.centre) / self.norm.half_range
+        known = (known - self.norm.centre) / self.norm.half_range
+        if self.eyes is None:
+            return known
+        return torch.cat([known, self.eyes(dict(zip(self.eyes.names, pictures, strict=True)))], dim=-1)
 
 
 class Guided(nn.Module):
@@ -58,7 +63,7 @@ class Guided(nn.Module):
 class Whole(nn.Module):
     """Everything between condition and normalised chunk."""
 
-    def __init__(self, policy: ChunkPolicy, config: TrainConfig) -> None:
+    def __init__(self, policy: ChunkMaker, config: TrainConfig) -> None:
         """Take network and head."""
         super().__init__()
         self.network, self.head = policy.model.network, make_head(config)
@@ -84,7 +89,7 @@ def sampler_spec(config: TrainConfig) -> SamplerSpec:
     return SamplerSpec(Output.WHOLE)
 
 
-def graphs_of(policy: ChunkPolicy) -> dict[str, nn.Module]:
+def graphs_of(policy: ChunkMaker) -> dict[str, nn.Module]:
     """The graphs that a policy's sampler needs, by name; frozen and in evaluation mode."""
     policy.model.eval().requires_grad_(False)
     network = policy.model.network
@@ -96,7 +101,19 @@ def graphs_of(policy: ChunkPolicy) -> dict[str, nn.Module]:
     return found
 
 
-def examples(policy: ChunkPolicy, graph: str) -> dict[str, Tensor]:
+def inputs_of(policy: ChunkMaker, graph: str) -> tuple[str, ...]:
+    """Names of a graph's inputs, in its order."""
+    pictures = policy.model.eyes.names if policy.model.eyes is not None else ()
+    step = ("x", "t", "cond")
+    return {
+        ENCODE: ("inputs", *pictures),
+        STEP: step,
+        GUIDED: (*step, "target", "weight", "gain", "skip"),
+        WHOLE: ("cond", "noise"),
+    }[graph]
+
+
+def examples(policy: ChunkMaker, graph: str) -> dict[str, Tensor]:
     """Inputs of the right shapes for a graph, drawn once and for all."""
     generator = torch.Generator().manual_seed(0)
     chunk = (1, *policy.model.chunk_shape)
@@ -105,10 +122,20 @@ def examples(policy: ChunkPolicy, graph: str) -> dict[str, Tensor]:
         return torch.randn(shape, generator=generator)
 
     inputs = draw(1, len(policy.model.input_norm.centre))
-    x, cond = draw(*chunk), inputs
-    step = {"x": x, "t": torch.tensor([3.0]), "cond": cond}
-    more = {"target": draw(*chunk), "weight": draw(*chunk).abs(), "gain": torch.ones(1), "skip": torch.ones(1)}
-    return {ENCODE: {"inputs": inputs}, STEP: step, GUIDED: step | more, WHOLE: {"cond": cond, "noise": x}}[graph]
+    pixels = some_pixels(policy.config.observe, generator)
+    drawn = {"inputs": inputs, **pixels, "x": draw(*chunk), "noise": draw(*chunk), "t": torch.tensor([3.0])}
+    drawn |= {"target": draw(*chunk), "weight": draw(*chunk).abs(), "gain": torch.ones(1), "skip": torch.ones(1)}
+    drawn["cond"] = policy.model.condition(inputs, pixels).detach()
+    return {name: drawn[name] for name in inputs_of(policy, graph)}
+
+
+def some_pixels(observe: ObserveConfig, generator: torch.Generator) -> dict[str, Tensor]:
+    """Pictures of noise, (1, ...)."""
+    pixels = {}
+    for name, black in blank_pixels(observe).items():
+        drawn = torch.rand(black.shape, generator=generator)
+        pixels[name] = (255 * drawn).to(torch.uint8) if black.dtype == torch.uint8 else drawn.to(black.dtype)
+    return pixels
 
 
 class TorchBackend:
@@ -119,12 +146,13 @@ class TorchBackend:
 
     name = TORCH
 
-    def __init__(self, policy: ChunkPolicy, threads: int = 1) -> None:
+    def __init__(self, policy: ChunkMaker, threads: int = 1) -> None:
         """Take a loaded policy."""
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         torch.set_num_threads(threads)
         self.threads = threads
         self._graphs = graphs_of(policy)
+        self._inputs = {graph: inputs_of(policy, graph) for graph in self._graphs}
 
     def has(self, graph: str) -> bool:
         """Whether the policy's sampler uses it."""
@@ -132,8 +160,8 @@ class TorchBackend:
 
     def run(self, graph: str, feeds: Feeds) -> tuple[NDArray[np.float32], ...]:
         """Outputs as numpy arrays."""
-        tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in feeds.items()}
+        tensors = [torch.from_numpy(np.ascontiguousarray(feeds[name])) for name in self._inputs[graph]]
         with torch.no_grad():
-            out: Any = self._graphs[graph](**tensors)
+            out: Any = self._graphs[graph](*tensors)
         parts: Sequence[Tensor] = out if isinstance(out, tuple) else (out,)
         return tuple(part.numpy() for part in parts)

@@ -32,7 +32,13 @@ LEAST_PUSH, MEANT = 0.06, 0.01
 
 @dataclass(frozen=True, slots=True)
 class OperatorParams:
-    """ROS parameters: whose hands they are, and how they vary."""
+    """ROS parameters: whose hands they are, and how they vary.
+
+    Attributes:
+        task: Name in config/task/, or path.
+        robot: Name in config/robot/ or path; empty means the task's own.
+        first_seed: Seed of the first demonstration; each one after it takes the next.
+    """
 
     task: str = "pick_place"
     robot: str = ""

@@ -25,7 +25,12 @@ DIAGNOSTICS_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class CameraParams:
-    """ROS parameters: whose scene to render."""
+    """ROS parameters: whose scene to render.
+
+    Attributes:
+        task: Name in config/task/, or path.
+        robot: Name in config/robot/ or path; empty means the task's own.
+    """
 
     task: str = "pick_place"
     robot: str = ""

@@ -31,7 +31,13 @@ LEAVING_NS, SILENCE_NS = 1_000_000_000, 50_000_000  # longest wait for the contr
 
 @dataclass(frozen=True, slots=True)
 class SimParams:
-    """ROS parameters; ``seed`` is one too, and may change between resets."""
+    """ROS parameters; ``seed`` is one too, and may change between resets.
+
+    Attributes:
+        task: Name in config/task/, or path.
+        robot: Name in config/robot/ or path; empty means the task's own.
+        publish_clock: Whether simulated time is published on /clock.
+    """
 
     task: str = "pick_place"
     robot: str = ""

@@ -26,7 +26,12 @@ NICENESS = 10  # without a graphics card drawing takes a whole core; nobody shou
 
 @dataclass(frozen=True, slots=True)
 class ViewerParams:
-    """ROS parameters: whose scene to show."""
+    """ROS parameters: whose scene to show.
+
+    Attributes:
+        task: Name in config/task/, or path.
+        robot: Name in config/robot/ or path; empty means the task's own.
+    """
 
     task: str = "pick_place"
     robot: str = ""

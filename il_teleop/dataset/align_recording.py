@@ -16,6 +16,7 @@ from il_core.store.recording import Recording
 from il_core.types import EePose, Episode, Observation, Outcome
 from il_teleop.dataset.interventions import interventions
 from il_teleop.dataset.retime import retime
+from il_teleop.dataset.stiffness import stiffness
 from il_teleop.dataset.streams import Numbers, RecordedStreams
 from il_teleop.dataset.ticks import Tick, action_streams, choose_ticks, usable_runs
 
@@ -69,7 +70,7 @@ def episodes_from(recording: Recording, setup: Setup, options: BuildOptions) -> 
         raise EpisodeError(name, f"fewer than {task.n_obs} ticks are usable; record a longer motion")
     notes = {"holes": "; ".join(holes)} if holes else {}
     return [
-        _episode(recording, task.rate_hz, part, observations[p], T_des[p], gripper_des[p], notes)
+        _episode(recording, task, part, observations[p], T_des[p], gripper_des[p], notes)
         for part, p in enumerate(pieces, start=1 if len(pieces) > 1 else 0)
     ]
 
@@ -95,7 +96,7 @@ def _aligned(
 
 def _episode(
     recording: Recording,
-    rate_hz: int,
+    task: TaskSpec,
     part: int,
     observations: Sequence[Observation],
     T_des: np.ndarray,
@@ -106,8 +107,10 @@ def _episode(
     header = recording.header
     name = f"{header.name}.{part}" if part else header.name
     notes = {**header.notes, "operator": header.operator, **notes}
-    marks = interventions(recording, [o.tick_ns for o in observations])
-    return Episode(name, tuple(observations), T_des, gripper_des, header.outcome, rate_hz, notes, marks)
+    ticks = [o.tick_ns for o in observations]
+    marks = interventions(recording, ticks)
+    k_p = stiffness(recording, [t + task.dt_ns for t in ticks]) if task.action.stiffness else None
+    return Episode(name, tuple(observations), T_des, gripper_des, header.outcome, task.rate_hz, notes, marks, k_p)
 
 
 def without_idle(T_des: np.ndarray, gripper_des: np.ndarray, keep: int) -> slice:
@@ -135,7 +138,7 @@ def _retimed(recording: Recording, streams: RecordedStreams, task: TaskSpec, spe
     Raises:
         EpisodeError: the task has more than the tool's path, or the stream has holes.
     """
-    if set(streams.samples) != {EE_POSE}:
+    if set(streams.samples) != {EE_POSE} or task.action.stiffness:
         raise EpisodeError(
             f"task '{task.name}'",
             f"path_speed_m_s forgets the timing of {sorted(streams.samples)}; only a task whose one stream "
@@ -152,4 +155,4 @@ def _retimed(recording: Recording, streams: RecordedStreams, task: TaskSpec, spe
     observations = [Observation(t, T, None, {}, {EE_POSE: 0}) for t, T in zip(ticks, path, strict=True)]
     notes = {"timing": f"constant path speed {speed_m_s:g} m/s, no pauses, {task.horizon} ticks of rest at the end"}
     T_des, gripper_des = np.array(path[1:]), np.zeros(len(path) - 1)
-    return _episode(recording, task.rate_hz, 0, observations[:-1], T_des, gripper_des, notes)
+    return _episode(recording, task, 0, observations[:-1], T_des, gripper_des, notes)

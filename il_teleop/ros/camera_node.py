@@ -18,8 +18,8 @@ from il_core.geometry import quat_xyzw_from_matrix
 from il_core.ros import convert, qos
 from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Diagnostics, Level
+from il_core.ros.lifecycle import ManagedNode
 from il_core.ros.node import run
-from il_core.ros.params import declare
 from il_core.spec import CameraSpec
 from il_core.types import Intrinsics
 from il_teleop.cameras.config import RealsenseConfig
@@ -142,11 +142,10 @@ class Output:
         r.x, r.y, r.z, r.w = map(float, quat_xyzw_from_matrix(T[:3, :3]))
         return msg
 
-    def close(self) -> None:
-        """End the thread and give the device back."""
+    def stop(self) -> None:
+        """End the thread."""
         self._stop.set()
         self._thread.join(JOIN_S)
-        self._camera.close()
 
 
 def mismatch(spec: CameraSpec, found: Intrinsics) -> str:
@@ -161,37 +160,61 @@ def mismatch(spec: CameraSpec, found: Intrinsics) -> str:
     )
 
 
-class CameraNode(Node):
+class CameraNode(ManagedNode):
     """Serves the task's cameras from RealSense devices."""
 
     def __init__(self, make_camera: MakeCamera = make_realsense) -> None:
-        """Open every camera of the task.
+        """Declare parameters; ``make_camera`` opens one device."""
+        super().__init__("camera")
+        self._params = self.parameters(CameraNodeConfig)
+        self._make_camera, self._ros_clock = make_camera, RosClock(self)
+        self._open: list[tuple[CameraSpec, DepthCamera]] = []
+        self._outputs: list[Output] = []
+
+    def configure(self) -> None:
+        """Read the files, and open every camera of the task: all, before any is read.
 
         Raises:
-            DeviceError: one is not there and ``must_be_there`` is set; lists what was found.
+            ConfigError: a file is missing or wrong.
+            DeviceError: a camera is not there and ``must_be_there`` is set; lists what was found.
         """
-        super().__init__("camera")
-        params = declare(self, CameraNodeConfig)
+        params = self._params.value
         setup = load_setup(params.task, params.robot or None)
         is_path = params.devices.endswith((".yaml", ".yml"))
         path = Path(params.devices) if is_path else config_dir() / "camera" / f"{params.devices}.yaml"
-        config = load_yaml(path, RealsenseConfig)
-        clock = RosClock(self)
-        self._outputs: list[Output] = []
-        specs = [setup.robot.camera(name) for name in setup.task.cameras]
-        # all are opened before any is read: one that is missing ends the node before a thread runs
-        cameras = [make_camera(spec, config, clock) for spec in specs]
-        self._outputs = [Output(self, spec, camera, clock) for spec, camera in zip(specs, cameras, strict=True)]
-        self.create_timer(DIAGNOSTICS_S, self._tell)
+        self._config = load_yaml(path, RealsenseConfig)
+        self._specs = [setup.robot.camera(name) for name in setup.task.cameras]
+        self._open_all()
 
-    def _tell(self) -> None:
+    def _open_all(self) -> None:
+        for spec in self._specs[len(self._open) :]:
+            self._open.append((spec, self._make_camera(spec, self._config, self._ros_clock)))
+
+    def activate(self) -> None:
+        """Read and publish.
+
+        Raises:
+            DeviceError: as in :meth:`configure`, if the streams were off meanwhile.
+        """
+        self._open_all()
+        for spec, camera in self._open:
+            self._outputs.append(Output(self, spec, camera, self._ros_clock))
+        self.create_timer(DIAGNOSTICS_S, self._status)
+
+    def deactivate(self) -> None:
+        """Streams off; the devices can be opened by another process."""
+        while self._outputs:
+            self._outputs.pop().stop()
+        self.release()
+
+    def release(self) -> None:
+        """Give the devices back."""
+        while self._open:
+            self._open.pop()[1].close()
+
+    def _status(self) -> None:
         for output in self._outputs:
             output.tell()
-
-    def on_shutdown_safe(self) -> None:
-        """Stop reading, so that the devices can be opened by the next process."""
-        for output in self._outputs:
-            output.close()
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from rclpy.node import Node
 from rclpy.task import Future
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -17,14 +16,15 @@ from il_core.config import config_dir, load_setup, load_yaml
 from il_core.errors import ConfigError, GraphError, IlError
 from il_core.ros import qos
 from il_core.ros.clock import RosClock
-from il_core.ros.diagnostics import Diagnostics, Level
+from il_core.ros.diagnostics import Level
+from il_core.ros.lifecycle import ACTIVE, ManagedNode
 from il_core.ros.node import RECORDING_PRIORITY, run
-from il_core.ros.params import declare
+from il_core.ros.params import Parameters
 from il_core.shared_memory import cramped_peers
 from il_teleop.clock_watch import ClockWatch
 from il_teleop.config import RecorderConfig, RecorderRules
 from il_teleop.cue import Cue, Kind
-from il_teleop.flow import Flow
+from il_teleop.flow import Flow, FlowConfig, changed
 from il_teleop.health import Health
 from il_teleop.recorder import OWN_EVENTS, Event, State, resolve, service_of
 from il_teleop.recorder_report import header_of, status_of
@@ -37,43 +37,83 @@ ANSWER_S = 60.0  # a slow disk may need long to make a recording durable
 BEGINNINGS = (Event.START, Event.REDO)
 
 
-class RecorderNode(Node):
+class RecorderNode(ManagedNode):
     """Feeds raw messages to a RecordingSession and asks it for what the operator wants."""
 
     def __init__(self) -> None:
-        """Subscribe to every topic of the task."""
+        """Declare parameters; files are read when the node is configured."""
         super().__init__("recorder")
-        self._config = p = declare(self, RecorderConfig)
+        self._params = self.parameters(RecorderConfig)
+        self._flow_params: Parameters[FlowConfig] | None = None
+        self._ros_clock = RosClock(self)
+        self._now_ns = self._ros_clock.now_ns
+
+    def configure(self) -> None:
+        """Read task and rules, and offer the services.
+
+        Raises:
+            ConfigError: a file or parameter is wrong.
+        """
+        p = self._params.value
         setup = load_setup(p.task, p.robot or None)
         rules = load_yaml(config_dir() / "teleop" / f"{p.rules}.yaml", RecorderRules)
-        clock = RosClock(self)
-        self._now_ns = clock.now_ns
         stats = {plan.name: TopicStats(plan) for plan in plan_topics(setup, p.state_rate_hz)}
         is_sim_time = bool(self.get_parameter("use_sim_time").value)
         namespace = self.get_namespace()
         header = header_of(setup, operator=p.operator, notes=p.notes, namespace=namespace, is_sim_time=is_sim_time)
         queue_bytes = int(p.queue_mb * 1e6)
         self._clock_watch = ClockWatch(is_simulated=is_sim_time)
-        self._session = RecordingSession(Path(p.root), header, stats, queue_bytes, clock, rules.reject)
-        self._flow, self._health = Flow(rules.flow), Health(rules.warn)
+        self._session = RecordingSession(Path(p.root), header, stats, queue_bytes, self._ros_clock, rules.reject)
+        self._flow_params = Parameters(self, FlowConfig, default=rules.flow, on_change=self._pace_takes)
+        self._flow, self._health = Flow(self._flow_params.value), Health(rules.warn)
         self._warnings: dict[str, str] = {}
         self._warned: set[str] = set()
         self._cramped: set[int] = set()
         self._waiting: list[tuple[Callable[[], bool], int, Future]] = []
-        for topic in stats.values():
-            subscribe_raw(self, topic.plan, self._session, self._now_ns)
         for event in Event:
             if event not in OWN_EVENTS:
                 self.create_service(Trigger, service_of(event), partial(self._on_service, event))
+        self._cue = self.create_publisher(String, topics.RECORDER_CUE, qos.STREAM)
+        self._reported_ns = self._now_ns()
+
+    def activate(self) -> None:
+        """Subscribe to every topic of the task, and to what the operator says."""
+        for topic in self._session.stats.values():
+            subscribe_raw(self, topic.plan, self._session, self._now_ns)
         self._hear(topics.RECORDER_TASK_TEXT, lambda text: self._session.describe(instruction=text))
         self._hear(topics.RECORDER_OPERATOR, lambda text: self._session.describe(operator=text))
         self._hear(topics.RECORDER_NOTE, self._note)
-        self._hear(topics.RECORDER_FLOW, self._flow.change)
-        self._cue = self.create_publisher(String, topics.RECORDER_CUE, qos.STREAM)
-        self._diagnostics = Diagnostics(self, "recorder")
-        self._reported_ns = self._now_ns()
+        self._hear(topics.RECORDER_FLOW, self._change_flow)
         self.create_timer(POLL_S, self._poll)
-        self.create_timer(STATUS_S, self._report)
+
+    def deactivate(self) -> None:
+        """Close a running take safely: it is kept, unlabelled. Only a process that ends removes what is half recorded.
+
+        A take that waits for review is kept in both cases.
+        """
+        if self._session.status.state is State.RECORDING and not self.is_leaving:
+            self._session.handle(Event.STOP)
+            self._session.poll(ANSWER_S)
+        self.get_logger().info(self._session.close())
+        self._poll()
+        self._flow.cancel()
+        for _, _, future in self._waiting:
+            future.set_result(None)
+        self._waiting.clear()
+
+    def release(self) -> None:
+        """Let the next configuration declare the flow of takes anew, from its own rules."""
+        if self._flow_params is not None:
+            self._flow_params.withdraw()
+            self._flow_params = None
+
+    def _pace_takes(self, config: FlowConfig) -> None:
+        self._flow.config = config
+
+    def _change_flow(self, text: str) -> None:
+        """A value of the flow as a text: the same as setting the parameter of that name."""
+        if self._flow_params is not None:
+            self._flow_params.set(changed(self._flow.config, text))
 
     def _hear(self, topic: str, act: Callable[[str], None]) -> None:
         """Act on a text; one that makes no sense is refused in the log."""
@@ -83,7 +123,7 @@ class RecorderNode(Node):
                 act(msg.data.strip())
             except IlError as error:
                 self.get_logger().warning(f"'{topic}' refused: {error}")
-            self._report()
+            self.report()
 
         self.create_subscription(String, topic, guarded, qos.STREAM)
 
@@ -96,9 +136,11 @@ class RecorderNode(Node):
     async def _on_service(self, event: Event, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Answer when it is done, without holding up the messages meanwhile."""
         begins = resolve(self._session.status.state, event) in BEGINNINGS
-        if begins and self._silent() is not None:
-            await self._until(lambda: self._silent() is None, self._config.start_timeout_s)
         try:
+            self._demand_active()
+            if begins and self._silent() is not None:
+                await self._until(lambda: self._silent() is None, self._params.value.start_timeout_s)
+                self._demand_active()
             if begins and (silence := self._silence()):
                 raise GraphError(silence)
             now = self._flow.ask(event, self._session.status, self._now_ns())
@@ -115,8 +157,12 @@ class RecorderNode(Node):
         except IlError as error:
             response.success, response.message = False, str(error)
         self.get_logger().info(response.message)
-        self._report()
+        self.report()
         return response
+
+    def _demand_active(self) -> None:
+        if self.state != ACTIVE:
+            raise GraphError(f"the recorder is {self.state}; activate it first")
 
     def _warn_of_peers(self) -> None:
         """Name processes whose pictures may get lost on the way here, each once."""
@@ -171,10 +217,10 @@ class RecorderNode(Node):
     def _tell(self, cue: Cue) -> None:
         self._cue.publish(String(data=cue.text))
         if cue.kind is not Kind.COUNT:
-            self._report()
+            self.report()
 
     def _silent(self) -> TopicStats | None:
-        limit_ns = int(self._config.silent_s * 1e9)
+        limit_ns = int(self._params.value.silent_s * 1e9)
         return silent_topic(list(self._session.stats.values()), self._now_ns(), limit_ns)
 
     def _silence(self) -> str:
@@ -185,7 +231,7 @@ class RecorderNode(Node):
         publishers = [i.node_name for i in self.get_publishers_info_by_topic(topic.plan.name)]
         return silence_text(topic, self._now_ns(), publishers)
 
-    def _report(self) -> None:
+    def report(self) -> None:
         """Publish the state twice a second and on every change; go to fault if a stream broke off."""
         now_ns = self._now_ns()
         since_ns = now_ns - self._reported_ns
@@ -206,11 +252,7 @@ class RecorderNode(Node):
             self._session.fail(silence)
             self.get_logger().error(silence)
         level, message, values = status_of(self._session, now_ns, silence, self._warnings, self._flow)
-        self._diagnostics.publish(Level[level], message, values)
-
-    def on_shutdown_safe(self) -> None:
-        """Keep what waits for review; remove what is half recorded."""
-        self.get_logger().info(self._session.close())
+        self.diagnostics.publish(Level[level], message, values)
 
 
 def main() -> None:

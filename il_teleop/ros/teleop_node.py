@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
-from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import SetBool, Trigger
@@ -19,9 +18,10 @@ from il_core.errors import DeviceError
 from il_core.ros import qos
 from il_core.ros.clock import RosClock
 from il_core.ros.convert import opening_msg, pose_stamped_msg
-from il_core.ros.diagnostics import Diagnostics, Level
+from il_core.ros.diagnostics import Level
+from il_core.ros.lifecycle import ManagedNode
 from il_core.ros.node import run
-from il_core.ros.params import declare
+from il_core.ros.params import Parameters
 from il_core.wire import JointMap, ee_pose_from, opening_from
 from il_teleop.buttons import Buttons, Panel
 from il_teleop.config import TeleopConfig
@@ -32,7 +32,7 @@ from il_teleop.recorder import OWN_EVENTS, Event, service_of
 from il_teleop.retarget import MotionSource, RetargetConfig, RetargetedDevice
 
 RATE_HZ = 50
-STATUS_S = 0.5
+LIMITS = ("max_speed_m_s", "max_rotation_speed_rad_s")  # of RetargetConfig: parameters that change at any time
 CLASSES = {
     "sensor_msgs/msg/Joy": Joy,
     "sensor_msgs/msg/JointState": JointState,
@@ -40,22 +40,35 @@ CLASSES = {
 }
 
 
-class TeleopNode(Node):
+class TeleopNode(ManagedNode):
     """Converts, asks one RetargetedDevice, publishes."""
 
     def __init__(self) -> None:
-        """Open the device and join the graph."""
+        """Declare parameters; the device is opened when the node is configured."""
         super().__init__("teleop")
-        config = declare(self, TeleopConfig)
-        setup = load_setup(config.task, config.robot or None)
-        self._joints = JointMap(setup.robot)
+        self._params = self.parameters(TeleopConfig)
+        self._limits: Parameters[RetargetConfig] | None = None
         self._now_ns = RosClock(self).now_ns
         self._open = contextlib.ExitStack()
+        self._pedal: Pedal | None = None
+        self._is_claimed = False
+
+    def configure(self) -> None:
+        """Open the device.
+
+        Raises:
+            IlError: a file is wrong, or the device is not there.
+        """
+        config = self._params.value
+        setup = load_setup(config.task, config.robot or None)
+        self._joints = JointMap(setup.robot)
         folder = config_dir() / "teleop"
         buttons = load_yaml(folder / "buttons.yaml", Buttons)
         self._source = find(config.device).make(Bench(setup, config.layout, buttons))
         self._open.callback(self._source.close)
-        self._pedal = Pedal.open(config.pedal, buttons.pedal) if config.pedal else None
+        if config.pedal:
+            self._pedal = Pedal.open(config.pedal, buttons.pedal)
+            self._open.callback(self._pedal.close)
         self._keys: tuple[Terminal, Panel] | None = None
         if not self._source.owns_terminal and sys.stdin is not None and sys.stdin.isatty():
             self._keys = self._open.enter_context(Terminal()), Panel(buttons.keys)
@@ -64,20 +77,40 @@ class TeleopNode(Node):
         for panel in self._panels:
             moved = Assisted(moved, panel)
         limits = load_yaml(folder / "retarget.yaml", RetargetConfig)
-        self._device = RetargetedDevice(moved, limits, self._source.feel, is_sending=not self._source.claims)
+        self._limits = Parameters(self, RetargetConfig, default=limits, names=LIMITS, on_change=self._limit)
+        is_sending = not self._source.claims
+        self._device = RetargetedDevice(moved, self._limits.value, self._source.feel, is_sending=is_sending)
         self._pose = self.create_publisher(PoseStamped, topics.TELEOP_POSE, qos.STREAM)
         self._gripper = self.create_publisher(JointState, topics.TELEOP_GRIPPER, qos.STREAM)
+        operators = [event for event in Event if event not in OWN_EVENTS]
+        self._recorder = {event: self.create_client(Trigger, service_of(event)) for event in operators}
+        self._claim = self.create_client(SetBool, topics.claim(self._source.claims)) if self._source.claims else None
+
+    def activate(self) -> None:
+        """Listen to the arm and the device, and follow what the person does."""
         self.create_subscription(PoseStamped, topics.EE_POSE, self._on_ee_pose, qos.LATEST)
         self.create_subscription(JointState, topics.TARGET_GRIPPER, self._on_gripper, qos.LATEST)
         for given in self._source.inputs:
             self.create_subscription(CLASSES[given.type], given.topic, partial(self._hear, given.key), qos.STREAM)
-        operators = [event for event in Event if event not in OWN_EVENTS]
-        self._recorder = {event: self.create_client(Trigger, service_of(event)) for event in operators}
-        self._claim = self.create_client(SetBool, topics.claim(self._source.claims)) if self._source.claims else None
-        self._is_claimed = False
-        self._diagnostics = Diagnostics(self, "teleop")
         self.create_timer(1.0 / RATE_HZ, self._cycle)
-        self.create_timer(STATUS_S, self._report)
+
+    def deactivate(self) -> None:
+        """Let go of the arm: it holds, because no target comes any more and no claim is left."""
+        self._device.release()
+        if self._is_claimed and self._claim is not None:
+            self._is_claimed = False
+            self._claim.call_async(SetBool.Request(data=False))
+
+    def release(self) -> None:
+        """Give device, pedal and terminal back."""
+        self._open.close()
+        self._pedal = None
+        if self._limits is not None:
+            self._limits.withdraw()
+            self._limits = None
+
+    def _limit(self, limits: RetargetConfig) -> None:
+        self._device.limit(limits)
 
     def _hear(self, key: str, msg: Any) -> None:  # noqa: ANN401 - message class varies
         try:
@@ -144,17 +177,12 @@ class TeleopNode(Node):
         elif text:
             self.get_logger().info(text)
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Say whether the person drives, and why not."""
         reason = self._device.reason
         fault = self._device.motion.fault or (self._pedal.fault if self._pedal is not None else "")
         level = Level.WARN if fault else Level.OK
-        self._diagnostics.publish(level, fault or reason or "driving", {"is_engaged": not reason})
-
-    def on_shutdown_safe(self) -> None:
-        """Give the terminal back; the arm holds because no target comes any more."""
-        self._open.close()
-        if self._pedal is not None:
-            self._pedal.close()
+        self.diagnostics.publish(level, fault or reason or "driving", {"is_engaged": not reason})
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """A person takes the arm by the hand: noticed, followed, let go and driven on, on physics of another engine."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +19,14 @@ from il_core.geometry import pose
 from il_core.types import ActionChunk, ArmCommand
 from il_sim.plant import STEP_NS, Plant
 
+sys.path.insert(0, str(Path(__file__).parent))
+from plant_rig import PlantRig  # noqa: E402
+
 MS = 1_000_000
 TOUCH = TouchConfig((3.0, 3.0, 3.0, 3.0, 1.0, 1.0, 1.0))
 
 
-class Rig:
+class Rig(PlantRig):
     """Plant and cycle, a millisecond a step."""
 
     def __init__(self, **changes):
@@ -32,17 +37,6 @@ class Rig:
         self.plant, self.cycle = Plant(self.setup, start_ns=5_000_000_000), make_cycle(self.setup, self.config)
         self.reports = []
         self.run(500)
-
-    @property
-    def last(self):
-        return self.reports[-1]
-
-    def run(self, ms):
-        for _ in range(ms):
-            self.reports.append(self.cycle.step(self.plant.read(), self.plant.now_ns))
-            self.plant.write(self.last.setpoint)
-            self.plant.step()
-        return self.reports[-ms:]
 
     def offer_plan(self, *offset):
         now_ns, T = self.plant.now_ns, self.last.T_base_ee

@@ -1,6 +1,8 @@
 """What the torque cycle can be set to do, on physics of another engine: payload, friction, softness, stiffness."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -17,12 +19,15 @@ from il_core.geometry import pose
 from il_core.types import ActionChunk
 from il_sim.plant import STEP_NS, Plant
 
+sys.path.insert(0, str(Path(__file__).parent))
+from plant_rig import PlantRig  # noqa: E402
+
 MS = 1_000_000
 WEIGHT_KG = 1.0
 TOUCH = TouchConfig((3.0, 3.0, 3.0, 3.0, 1.0, 1.0, 1.0))
 
 
-class Rig:
+class Rig(PlantRig):
     """Plant and cycle, a millisecond a step; what is at the tool may weigh more than the model knows."""
 
     def __init__(self, task="pick_place", load_kg=0.0, friction_nm=0.0, **changes):
@@ -39,17 +44,6 @@ class Rig:
         config = replace(load_control_config(self.setup), **changes)
         self.cycle = make_cycle(self.setup, config)
         self.reports = []
-
-    @property
-    def last(self):
-        return self.reports[-1]
-
-    def run(self, ms):
-        for _ in range(ms):
-            self.reports.append(self.cycle.step(self.plant.read(), self.plant.now_ns))
-            self.plant.write(self.last.setpoint)
-            self.plant.step()
-        return self.reports[-ms:]
 
     def follow(self, poses, row_ms, **more):
         now_ns, rows = self.plant.now_ns, np.stack(poses)

@@ -17,7 +17,7 @@ from il_core.errors import DeviceError, JointSetError, ShapeError  # noqa: E402
 from il_core.geometry import matrix_from_rotvec, pose  # noqa: E402
 from il_core.ros import convert  # noqa: E402
 from il_core.store.msgdefs import definition, encoder  # noqa: E402
-from il_core.types import ActionChunk, ArmState, CameraFrame  # noqa: E402
+from il_core.types import ActionChunk, ArmState, CameraFrame, Intrinsics  # noqa: E402
 
 pytestmark = pytest.mark.ros
 T0 = 1_700_000_000_123_456_789
@@ -180,3 +180,14 @@ def test_our_encoder_writes_the_bytes_rclpy_writes():
     assert again == msg
     pose_again = wire.ee_pose_from_point(again, np.diag([1.0, -1.0, -1.0]))
     assert pose_again.T_base_ee[:3, 3].tolist() == [0.1, -2.0, 3e-9]
+
+
+@pytest.mark.parametrize(
+    ("distortion", "kept"),
+    [((0.0,) * 5, ("", ())), ((0.1, -0.2, 0.001, 0.0, 0.05), ("plumb_bob", (0.1, -0.2, 0.001, 0.0, 0.05)))],
+)
+def test_what_the_lens_adds_is_kept(send, distortion, kept):
+    told = Intrinsics(640, 480, 500.0, 501.0, 320.0, 240.0)
+    again = wire.intrinsics_from(send(convert.camera_info_msg(T0, "eye", told, distortion)))
+    assert (again.distortion_model, again.distortion) == kept
+    assert (again.width, again.fx, again.cy) == (640, 500.0, 240.0)

@@ -80,6 +80,7 @@ def rig(tmp_path):
     feeder = Feeder()
     rclpy.init(args=["--ros-args", *arguments])
     node = CameraNode(lambda spec, config, clock: RealsenseCamera(spec, config, clock, feeder.devices))
+    node.start()
     listener = Node("listener", use_global_arguments=False)
     seen = {}
     for kind, topic, profile in (
@@ -100,7 +101,7 @@ def rig(tmp_path):
             assert time.monotonic() < end, f"{what}: not within {LIMIT_S} s; {statuses(seen)[-2:]}"
             executor.spin_once(timeout_sec=0.05)
 
-    yield feeder, seen, wait
+    yield feeder, seen, wait, node
     node.on_shutdown_safe()
     feeder.stop()
     for one in (node, listener):
@@ -113,7 +114,7 @@ def statuses(seen):
 
 
 def test_pictures_come_stamped_with_their_exposure_and_come_back_after_unplugging(rig):
-    feeder, seen, wait = rig
+    feeder, seen, wait, _ = rig
     color, depth = seen[topics.color("front")], seen[topics.depth("front")]
     wait(lambda: len(color) > 30 and len(depth) > 30, "pictures")
     frame = wire.camera_frame_from("front", color[30], depth[30], seen[topics.camera_info("front")][0])
@@ -134,6 +135,24 @@ def test_pictures_come_stamped_with_their_exposure_and_come_back_after_unpluggin
     before = len(color)
     feeder.soft, feeder.is_plugged = SoftRealsense(), True
     wait(lambda: len(color) > before + 10, "pictures after plugging in")
+
+
+def test_streams_are_off_while_it_is_inactive_and_come_back(rig):
+    feeder, seen, wait, node = rig
+    color = seen[topics.color("front")]
+    wait(lambda: len(color) > 5, "pictures")
+    node.trigger_deactivate()
+    wait(lambda: any("inactive: waits to be activated" in s.message for s in statuses(seen)), "the state")
+    before = len(color)
+    end = time.monotonic() + 0.5
+    wait(lambda: time.monotonic() > end, "half a second")
+    assert len(color) == before
+    for trigger in (node.trigger_cleanup, node.trigger_configure):
+        feeder.soft = SoftRealsense()
+        trigger()
+    assert node.state == "inactive" and not node.problem
+    node.trigger_activate()
+    wait(lambda: len(color) > before + 5, "pictures again")
 
 
 def test_a_lens_unlike_the_one_described_is_told():

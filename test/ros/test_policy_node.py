@@ -18,6 +18,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 from geometry_msgs.msg import PoseStamped  # noqa: E402 - needs ROS
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, JointState  # noqa: E402
 from trajectory_msgs.msg import MultiDOFJointTrajectory  # noqa: E402
 
@@ -160,9 +161,37 @@ def test_a_topic_that_never_comes_is_named_and_planning_refused(rig: Rig) -> Non
         rig.session.set_bool(topics.POLICY_ENABLE, True)
 
 
+def test_a_managed_policy_says_why_it_cannot_load_takes_another_and_is_silent_once_deactivated(rig: Rig) -> None:
+    session = rig.session
+    Sensors(session, load_setup("pick_place"), ("front", "wrist"))
+    rig.start("autostart:=false", "checkpoint:=/nowhere")
+
+    def to(transition: str) -> bool:
+        request = ChangeState.Request()
+        request.transition.label = transition
+        return bool(session.call(ChangeState, "policy/change_state", request, 2 * LIMIT_S).success)
+
+    assert not to("configure")
+    rig.wait_for("cannot configure: checkpoint /nowhere/policy.json: cannot be read")
+    session.set_parameter("policy", "checkpoint", str(rig.saved))
+    assert to("configure") and to("activate")
+    rig.wait_for("ready")
+    session.set_parameter("policy", "doubt", "hold")
+    with pytest.raises(GraphError, match="doubt: unknown value 'hodl'; did you mean 'hold'"):
+        session.set_parameter("policy", "doubt", "hodl")
+    session.set_bool(topics.POLICY_ENABLE, True)
+    session.wait(lambda: len(rig.chunks) >= 1, LIMIT_S, "a chunk")
+    assert to("deactivate")
+    rig.wait_for("inactive")
+    count = len(rig.chunks)
+    time.sleep(1.0)
+    assert len(rig.chunks) == count
+    assert to("cleanup") and to("configure")
+
+
 def test_a_node_without_a_checkpoint_is_refused() -> None:
     with pytest.raises(ConfigError, match="parameter 'checkpoint' is empty; name the folder `il train` wrote"):
-        PolicyParams()
+        PolicyParams().demand_source()
 
 
 @pytest.mark.parametrize(

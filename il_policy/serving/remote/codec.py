@@ -92,6 +92,8 @@ def pack_window(window: Sequence[Observation], latency_ns: int) -> bytes:
         if o.arm is not None:
             arm = [o.arm.stamp_ns, o.arm.gripper]
             arrays[f"{k}.arm"] = np.stack([o.arm.q, o.arm.v, o.arm.tau])
+        if o.wrench is not None:
+            arrays[f"{k}.wrench"] = o.wrench
         head.append({"tick_ns": o.tick_ns, "age_ns": dict(o.age_ns), "arm": arm, "images": images})
     return pack({"kind": "plan", "latency_ns": latency_ns, "window": head}, arrays)
 
@@ -120,11 +122,15 @@ def _observation(k: int, part: Mapping[str, Any], arrays: Arrays) -> Observation
         arm = ArmState(int(part["arm"][0]), q, v, tau, float(part["arm"][1]))
     images = {}
     for name, (stamp_ns, width, height, *pinhole) in part["images"].items():
-        intrinsics = Intrinsics(int(width), int(height), *(float(x) for x in pinhole))
+        fx, fy, cx, cy = (float(x) for x in pinhole)
+        intrinsics = Intrinsics(int(width), int(height), fx, fy, cx, cy)
         rgb, depth = arrays[f"{k}.rgb.{name}"], arrays[f"{k}.depth.{name}"]
         images[str(name)] = CameraFrame(int(stamp_ns), str(name), rgb, depth, intrinsics)
     ages = {str(key): int(age) for key, age in part["age_ns"].items()}
-    return Observation(int(part["tick_ns"]), pose, arm, images, ages)
+    wrench = arrays.get(f"{k}.wrench")
+    if wrench is not None and wrench.shape != (6,):
+        raise LinkError(f"wrench of tick {k} has shape {wrench.shape}, expected (6,)")
+    return Observation(int(part["tick_ns"]), pose, arm, images, ages, wrench)
 
 
 def pack_chunk(chunk: ActionChunk, report: Mapping[str, Any]) -> bytes:
@@ -132,6 +138,8 @@ def pack_chunk(chunk: ActionChunk, report: Mapping[str, Any]) -> bytes:
     arrays: Arrays = {"rows": chunk.rows}
     if chunk.gripper_des is not None:
         arrays["gripper"] = chunk.gripper_des
+    if chunk.k_p_des is not None:
+        arrays["stiffness"] = chunk.k_p_des
     times = {"start_ns": chunk.start_ns, "dt_ns": chunk.dt_ns, "obs_ns": chunk.obs_ns}
     return pack({"kind": "chunk", "is_joint": chunk.q_des is not None, **times, "report": dict(report)}, arrays)
 
@@ -144,9 +152,9 @@ def chunk_from(head: Mapping[str, Any], arrays: Arrays) -> ActionChunk:
     """
     try:
         start_ns, dt_ns, obs_ns = (int(head[k]) for k in ("start_ns", "dt_ns", "obs_ns"))
-        rows, gripper = arrays["rows"], arrays.get("gripper")
+        rows, gripper, k_p = arrays["rows"], arrays.get("gripper"), arrays.get("stiffness")
         if head["is_joint"]:
             return ActionChunk(start_ns, dt_ns, obs_ns, q_des=rows, gripper_des=gripper)
-        return ActionChunk(start_ns, dt_ns, obs_ns, T_base_ee_des=rows, gripper_des=gripper)
+        return ActionChunk(start_ns, dt_ns, obs_ns, T_base_ee_des=rows, gripper_des=gripper, k_p_des=k_p)
     except (IlError, KeyError, ValueError, TypeError) as error:
         raise LinkError(f"the answer is not a plan: {error}") from error

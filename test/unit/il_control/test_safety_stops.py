@@ -58,7 +58,7 @@ def test_every_reason_is_explained_in_the_manual():
         assert behaviour.value.replace("_", " ") in line, reason
 
 
-@pytest.mark.parametrize("reason", set(Reason) - FIXED)
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in FIXED])
 def test_answers_may_be_stronger_than_the_default_and_never_weaker(reason):
     for behaviour in Behaviour:
         if behaviour.strength >= DEFAULTS[reason].strength:

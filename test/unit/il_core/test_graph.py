@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,18 @@ import yaml
 from il_core.errors import ConfigError
 from il_core.graph import (
     GRAPHS,
+    AtEnd,
     GraphOptions,
     NodeSpec,
     graph,
     node_environment,
     options_from_text,
+    options_of,
     ros_environment,
     transport_profile,
 )
 
-EVERYTHING = GraphOptions(checkpoint="somewhere", operator=True)
+EVERYTHING = GraphOptions(checkpoint="somewhere", operator=True, manage=True)
 
 
 def names(job, **values):
@@ -44,7 +47,7 @@ def test_every_graph_holds_exactly_one_controller(job):
 
 @pytest.mark.parametrize("job", GRAPHS)
 def test_without_the_simulator_only_its_nodes_are_missing(job):
-    assert names(job, sim=False) == [n for n in names(job) if n not in ("sim", "sim_camera")]
+    assert names(job, sim=False, view=True) == [n for n in names(job) if n not in ("sim", "sim_camera")]
 
 
 def test_the_window_is_a_process_of_its_own():
@@ -67,6 +70,7 @@ def test_no_two_nodes_wait_for_the_same_sign_of_life(job):
 
 def test_parameters_survive_the_command_line():
     values = {"text": "it's 1:2", "number": "1", "yes": "yes", "flag": True, "whole": 3, "part": 0.5}
+    values |= {"names": ["1", "b"], "sizes": [1, 2]}
     arguments = NodeSpec("n", "il_x.ros.y_node", values).ros_arguments
     assert arguments[:3] == ["--ros-args", "-r", "__node:=n"]
     read = dict(a.split(":=", 1) for a in arguments[4::2])
@@ -95,6 +99,93 @@ def test_unknown_node_names_the_alternatives():
 def test_policy_graph_asks_for_a_checkpoint():
     with pytest.raises(ConfigError, match="graph 'policy': needs a checkpoint"):
         graph("policy")
+
+
+def test_everything_is_up_to_a_checkpoint_without_a_policy():
+    assert "policy" not in names("all", checkpoint="")
+    assert "policy" in names("all")
+
+
+def test_the_graph_of_a_real_arm_has_no_simulator_whatever_is_asked_for():
+    assert names("robot") == ["controller", "description"]
+    assert names("robot", operator=True, view=True) == ["controller", "description"]
+    assert names("robot", cameras="camera_node") == ["camera", "controller", "description"]
+
+
+def test_a_namespace_is_in_front_of_every_node_and_nothing_else_is_absolute():
+    described = graph("all", GraphOptions(namespace="/cell/left", checkpoint="c", operator=True))
+    assert described.namespace == "cell/left"
+    for node in described.nodes:
+        assert node.ros_arguments[:5] == ["--ros-args", "-r", f"__node:={node.name}", "-r", "__ns:=/cell/left"]
+        assert not [t for t in node.topics + node.services if t.startswith("/")]
+    assert not [a for n in graph("all").nodes for a in n.ros_arguments if a.startswith("__ns")]
+
+
+@pytest.mark.parametrize("namespace", ["left arm", "1st", "left/", "a//b", "~"])
+def test_what_is_no_namespace_is_refused(namespace):
+    with pytest.raises(ConfigError, match="is no namespace; use letters, digits and _"):
+        GraphOptions(namespace=namespace)
+
+
+def test_the_simulator_makes_the_time_that_the_others_follow():
+    described = graph("all", GraphOptions(use_sim_time=True, checkpoint="c"))
+    followers = [n.name for n in described.nodes if n.parameters.get("use_sim_time") is True]
+    assert followers == [n.name for n in described.nodes if n.name != "sim"]
+    assert described.node("sim").parameters["publish_clock"] is True
+    assert "use_sim_time" not in described.node("sim").parameters  # its own steps are what time is made of
+    assert not [n for n in graph("all").nodes if {"use_sim_time", "publish_clock"} & set(n.parameters)]
+
+
+def test_managed_nodes_wait_for_the_manager_that_starts_last():
+    described = graph("all", GraphOptions(manage=True, sim=False, cameras="camera_node", checkpoint="c"))
+    waiting = [n.name for n in described.nodes if n.parameters.get("autostart") is False]
+    assert waiting == ["camera", "controller", "recorder", "teleop", "policy"]
+    assert described.nodes[-1].name == "bringup"
+    assert not [n for n in graph("all").nodes if "autostart" in n.parameters]
+
+
+def test_the_manager_is_told_which_graph_it_manages():
+    options = GraphOptions(task="push", sim=False, cameras="camera_node", recordings="here", namespace="left")
+    managed = graph("record", replace(options, manage=True))
+    said = {k: v for k, v in managed.node("bringup").parameters.items() if k != "graph"}
+    assert managed.node("bringup").parameters["graph"] == "record"
+    assert replace(GraphOptions(**said), namespace="left") == options
+
+
+def test_parameters_come_from_config_then_options_then_the_users_file(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("/**/recorder: {ros__parameters: {operator: Ada, root: elsewhere}}\n")
+    plain = graph("record").node("recorder").parameters
+    assert plain["rules"] == "recorder"  # config/launch/nodes.yaml
+    assert plain["root"] == "outputs/recordings"
+    changed = graph("record", GraphOptions(params=str(file), recordings="here")).node("recorder").parameters
+    assert changed == {**plain, "operator": "Ada", "root": "elsewhere"}
+
+
+def test_a_parameter_file_with_a_misspelt_node_is_refused(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("/**/contoller: {ros__parameters: {task: push}}\n")
+    with pytest.raises(ConfigError, match=r"unknown node 'contoller'; did you mean 'controller'"):
+        graph("sim", GraphOptions(params=str(file)))
+
+
+def test_nothing_that_holds_or_is_the_arm_is_ever_started_again():
+    again = {n.name for n in graph("all", EVERYTHING).nodes if n.at_end is AtEnd.RESPAWN}
+    assert again == {"sim_camera", "description", "teleop", "policy", "bringup"}
+    assert graph("robot", GraphOptions(cameras="camera_node")).node("camera").at_end is AtEnd.RESPAWN
+    assert graph("sim", GraphOptions(view=True)).node("sim_viewer").at_end is AtEnd.IGNORE
+
+
+def test_only_options_that_make_a_difference_are_offered():
+    everything = {f.name for f in fields(GraphOptions)}
+    assert set(options_of("all")) == everything
+    assert everything - set(options_of("sim")) == {"sim", "device", "recordings", "checkpoint"}
+    assert everything - set(options_of("policy")) == {"device", "recordings"}
+    assert set(options_of("robot")) == {
+        "task", "robot", "cameras", "namespace", "use_sim_time", "params", "manage"
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="unknown graph 'recrod'"):
+        options_of("recrod")
 
 
 def test_unknown_task_names_the_alternatives():

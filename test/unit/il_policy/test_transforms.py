@@ -14,7 +14,8 @@ from il_core.geometry import Array, matrix_from_rotvec, pose
 from il_core.spec import ActionLabel, ActionSpec
 from il_core.types import ArmState, Observation
 from il_policy.config import ActionEncoding
-from il_policy.transforms import ActionCodec, ObservationEncoder, colour_mask, locate, tool_pose_at
+from il_policy.tool_codec import ActionCodec
+from il_policy.transforms import ObservationEncoder, colour_mask, locate, tool_pose_at
 
 TICK = 10**9
 

@@ -84,6 +84,34 @@ def test_a_scene_never_shown_is_noticed_beside_much_motion_of_the_arm():
     assert (with_group.raw(known, Kind.KNN) > with_group.thresholds["knn"]).mean() < 0.06
 
 
+def test_doubt_about_what_a_run_began_with_fades_instead_of_ending_with_the_grasp():
+    """The cube is in sight for 20 ticks, then in the hand, where it looks the same wherever it was taken from."""
+    rng = np.random.default_rng(0)
+
+    def run(cube):
+        place = np.where(np.arange(60) < 20, cube, 0.0) + rng.normal(scale=0.005, size=60)
+        return np.column_stack([np.linspace(0, 1, 60), place])
+
+    shown, known = ([run(c) for c in rng.uniform(0.2, 0.5, n)] for n in (60, 30))
+    strange = [run(c) for c in rng.uniform(0.6, 0.9, 30)]
+
+    def told(memory_ticks):
+        found = calibrate(shown, memory_ticks=memory_ticks)
+        scores = ([doubt.remembered(found.raw(e, Kind.KNN), memory_ticks) for e in runs] for runs in (known, strange))
+        return found, *(np.concatenate(s) / found.thresholds["knn"] for s in scores)
+
+    _, before, strange_before = told(0.0)
+    found, after, strange_after = told(50.0)
+    assert auroc(before, strange_before) < 0.75 and auroc(after, strange_after) > 0.9
+    assert (after > 1).mean() < 0.06 and (strange_after > 1).mean() > 0.8
+    watch = Watch(1.0, memory_ns=50 * 10**8)
+    online = [watch.remember(found.score(row), k * 10**8) for k, row in enumerate(strange[0])]
+    offline = doubt.remembered(found.raw(strange[0], Kind.KNN), 50.0) / found.thresholds["knn"]
+    assert online == pytest.approx(offline)
+    assert watch.remember(float("inf"), 60 * 10**8) == np.inf
+    assert watch.remember(0.0, 10**12) == pytest.approx(0.0, abs=1e-6), "it fades, and what is not finite is not kept"
+
+
 def test_cameras_that_disagree_are_a_feature(setup, window):
     agreeing = disagreement(setup, window)
     cameras = setup.robot.cameras

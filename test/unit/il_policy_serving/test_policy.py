@@ -65,12 +65,12 @@ def test_the_frozen_prefix_is_the_plan_before_and_the_hand_over_does_not_jump(po
 @pytest.mark.parametrize("head", ["diffusion", "flow"])
 def test_fewer_steps_cost_fewer_evaluations_and_a_warm_start_skips_the_noisiest(policies, head):
     policy = il_policy.load(policies[head][0], config=ONNX)
-    counted = Counted(policy.parts.backend)
-    cond, noise = np.zeros((1, 15), np.float32), np.zeros(policy.parts.chunk_shape, np.float32)
-    sample(counted, policy.parts.sampler, cond, Request(noise, steps=3))
+    counted = Counted(policy.parts.machine.backend)
+    cond, noise = np.zeros((1, 15), np.float32), np.zeros(policy.parts.machine.chunk_shape, np.float32)
+    sample(counted, policy.parts.machine.sampler, cond, Request(noise, steps=3))
     assert counted.count == 3
-    warm = np.full(policy.parts.chunk_shape, 0.5, np.float32)
-    sample(counted, policy.parts.sampler, cond, Request(noise, warm=warm, warm_tau=0.45))
+    warm = np.full(policy.parts.machine.chunk_shape, 0.5, np.float32)
+    sample(counted, policy.parts.machine.sampler, cond, Request(noise, warm=warm, warm_tau=0.45))
     assert 3 < counted.count - 3 < 8
 
 
@@ -117,7 +117,7 @@ def calibrated(folder: Path, tmp_path: Path, is_strange: bool) -> Path:
     middle = np.zeros(16) if not is_strange else np.full(16, 40.0)
     detector = doubt.calibrate([middle + rng.normal(scale=2.0, size=(50, 16)) for _ in range(5)])
     doubt.save(copy, detector, policy_sha(copy), 5)
-    assert policy.parts.detector is None
+    assert policy.parts.machine.detector is None
     return copy
 
 
@@ -144,7 +144,7 @@ def test_doubt_slows_or_stops_the_plan_and_known_sights_do_not(policies, window,
 def test_another_task_and_missing_files_are_refused(policies, tmp_path):
     with pytest.raises(SpecMismatchError, match="export .* was made for spec .*; retrain"):
         il_policy.load(policies["bc"][0], make_setup(rate_hz=20))
-    with pytest.raises(CheckpointError, match="cannot be read: .*export it again"):
+    with pytest.raises(CheckpointError, match="cannot be read: .*export again"):
         il_policy.load(tmp_path, config=ONNX)
 
 
@@ -165,7 +165,7 @@ def test_the_shipped_settings_are_the_defaults():
 def test_the_library_runs_where_torch_and_ros_are_missing(policies):
     code = (
         "import sys; sys.modules['torch'] = sys.modules['rclpy'] = None\n"
-        "import il_policy; p = il_policy.load(sys.argv[1]); p.warm_up(); print(p.parts.backend.name)"
+        "import il_policy; p = il_policy.load(sys.argv[1]); p.warm_up(); print(p.parts.machine.backend.name)"
     )
     command = [sys.executable, "-c", code, str(policies["diffusion"][0])]
     name = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout.strip()

@@ -192,7 +192,7 @@ def test_the_flow_can_be_changed_by_text(text, key, value):
     [
         ("countdown: 3", "did you mean 'countdown_s'"),
         ("countdown_s", "expected '<key>: <value>'"),
-        ("countdown_s: -1", "must not be negative"),
+        ("countdown_s: -1", "countdown_s must be within 0 and 86400, got -1.0"),
         ("countdown_s: soon", "countdown_s"),
         ("countdown_s: true", "needs a number"),
         ("countdown_s: [", "is no value"),

@@ -1,0 +1,76 @@
+"""Episodes of columns into training samples; the counterpart of ``dataset`` without an arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from il_core.arrays import ArrayEpisode
+from il_core.errors import EpisodeError
+from il_core.types import Outcome
+from il_policy.arrays import ArraySpec, small
+from il_policy.augment.pixels import augment_pixels
+from il_policy.config import AugmentConfig, Difficulty, TrainConfig
+from il_policy.evaluate import OpenLoopError, errors, summed
+from il_policy.policy import ChunkMaker, ChunkModel
+from il_policy.windows import Batch, EpisodeArrays, Noise, WindowSet, action_rows
+
+
+class ArrayDataset(WindowSet):
+    """Samples of episodes of columns."""
+
+    def __init__(self, episodes: Sequence[ArrayEpisode], spec: ArraySpec, config: TrainConfig) -> None:
+        """Encode the episodes that are no failures.
+
+        Args:
+            episodes: Demonstrations.
+            spec: Their columns.
+            config: Which pictures are looked at (``observe.rgb``), and how small.
+
+        Raises:
+            EpisodeError: no episode is left, or one lacks a column or picture.
+        """
+        self.spec = spec
+        usable = [e for e in episodes if e.outcome in (Outcome.SUCCESS, Outcome.UNLABELLED)]
+        if not usable:
+            raise EpisodeError("dataset", f"none of {len(episodes)} episodes is a success; record demonstrations")
+        self.arrays = [self._arrays(e, config) for e in usable]
+
+    def _arrays(self, episode: ArrayEpisode, config: TrainConfig) -> EpisodeArrays:
+        """One episode; windows before its first step repeat that step, as in acting."""
+        n, n_obs = len(episode), self.spec.n_obs
+        columns = [episode.observations[c.name] for c in self.spec.columns]
+        steps = np.concatenate(columns, axis=1) if columns else np.zeros((n, 0))
+        seen = np.maximum(np.arange(n)[:, None] + np.arange(1 - n_obs, 1), 0)
+        rows, is_pad = action_rows(n, self.spec.horizon)
+        pixels = {}
+        for name in config.observe.rgb:
+            if name not in episode.pictures:
+                raise EpisodeError(episode.name, f"has no pictures '{name}'; it has {sorted(episode.pictures)}")
+            pictures = [{name: picture} for picture in episode.pictures[name]]
+            pixels[f"rgb.{name}"] = np.stack([small(p, name, config.observe.side, k) for k, p in enumerate(pictures)])
+        hardness = float(n) if config.curriculum.measure is Difficulty.LENGTH else 0.0
+        inputs = steps[seen].reshape(n, -1)
+        return EpisodeArrays(
+            episode.name, inputs, np.zeros((n, 0)), episode.action[rows], is_pad, pixels, difficulty=hardness
+        )
+
+    def new_model(self, config: TrainConfig) -> ChunkModel:
+        """Model for these columns."""
+        return ChunkModel.for_arrays(self.spec, config)
+
+    def noise(self, config: AugmentConfig) -> Noise:
+        """Noise on actions and pictures; what displaces a tool has no meaning here."""
+
+        def noisy(batch: Batch, generator: torch.Generator) -> Batch:
+            action = batch.action + config.action * torch.randn(batch.action.shape, generator=generator)
+            return Batch(batch.inputs, action, batch.is_pad, augment_pixels(batch.pixels, config, generator))
+
+        return noisy
+
+    def judge(self, model: ChunkModel, config: TrainConfig, batch: Batch) -> OpenLoopError:
+        """Mean error of the executed actions, in thousandths of their unit."""
+        error = errors(ChunkMaker(model, config), batch, self.spec.n_execute)
+        return summed(error, self.spec.action_dim, 0.0, len(batch.inputs))

@@ -1,0 +1,129 @@
+"""Training samples of several episodes in memory: input vectors, windows of actions, pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from il_core.geometry import Array
+from il_policy.config import AugmentConfig, CurriculumConfig, TrainConfig
+from il_policy.curriculum import WindowSampler
+from il_policy.evaluate import OpenLoopError
+from il_policy.policy import ChunkModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EpisodeArrays:
+    """One episode as numbers; row k belongs to tick k.
+
+    Attributes:
+        name: Name of the episode.
+        inputs: Input vectors, (N, D), NaN = not seen.
+        p_base_ee: Tool position at each tick, (N, 3) [m]; (N, 0) without an arm.
+        actions: Encoded targets as seen from each tick, (N, H, Da).
+        is_pad: Rows beyond the end of the episode, (N, H).
+        pixels: What encoders look at at each tick, by name, (N, ...).
+        weight: How much its windows count.
+        difficulty: How hard it is; larger is harder.
+    """
+
+    name: str
+    inputs: Array
+    p_base_ee: Array
+    actions: Array
+    is_pad: NDArray[np.bool_]
+    pixels: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    weight: float = 1.0
+    difficulty: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Training windows, still in the data's units.
+
+    Attributes:
+        inputs: (B, D), NaN = not seen.
+        action: (B, H, Da).
+        is_pad: (B, H), true where no demonstrated row exists.
+        pixels: What encoders look at, by name, (B, ...).
+    """
+
+    inputs: Tensor
+    action: Tensor
+    is_pad: Tensor
+    pixels: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def take(self, chosen: Tensor | slice) -> Batch:
+        """Some of the windows, in that order."""
+        pixels = {name: tensor[chosen] for name, tensor in self.pixels.items()}
+        return Batch(self.inputs[chosen], self.action[chosen], self.is_pad[chosen], pixels)
+
+
+Noise = Callable[[Batch, torch.Generator], Batch]
+
+
+class WindowSet:
+    """What a training needs of its data, whatever they mean.
+
+    Attributes:
+        arrays: The episodes.
+    """
+
+    arrays: list[EpisodeArrays]
+
+    def new_model(self, config: TrainConfig) -> ChunkModel:
+        """Model of the right sizes, untrained."""
+        raise NotImplementedError
+
+    def noise(self, config: AugmentConfig) -> Noise:
+        """What makes noisy copies of batches."""
+        raise NotImplementedError
+
+    def judge(self, model: ChunkModel, config: TrainConfig, batch: Batch) -> OpenLoopError:
+        """How far a model's plans are from what was demonstrated."""
+        raise NotImplementedError
+
+    def sampler(self, episode_indices: Sequence[int], curriculum: CurriculumConfig) -> WindowSampler:
+        """Sampler of the windows that :meth:`batch` stacks for the same episodes."""
+        chosen = [self.arrays[i] for i in episode_indices]
+        lengths, weights = [len(a.inputs) for a in chosen], [a.weight for a in chosen]
+        return WindowSampler(lengths, weights, [a.difficulty for a in chosen], curriculum)
+
+    def digest(self) -> str:
+        """SHA-256 of all numbers a training sees, hex."""
+        content = hashlib.sha256()
+        for a in self.arrays:
+            content.update(a.name.encode())
+            for array in (a.inputs, a.actions, a.is_pad, *a.pixels.values()):
+                content.update(np.ascontiguousarray(array).tobytes())
+        return content.hexdigest()
+
+    def split(self, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
+        """Indices of training and held-out episodes; whole episodes, so that nothing leaks."""
+        n = len(self.arrays)
+        n_val = 0 if n < 4 or val_fraction == 0 else max(1, round(val_fraction * n))
+        order = np.random.default_rng(seed).permutation(n).tolist()
+        return sorted(order[n_val:]), sorted(order[:n_val])
+
+    def batch(self, episode_indices: Sequence[int]) -> Batch:
+        """All samples of some episodes as one batch."""
+        chosen = [self.arrays[i] for i in episode_indices]
+        return Batch(
+            torch.from_numpy(np.concatenate([a.inputs for a in chosen])).float(),
+            torch.from_numpy(np.concatenate([a.actions for a in chosen])).float(),
+            torch.from_numpy(np.concatenate([a.is_pad for a in chosen])),
+            {k: torch.from_numpy(np.concatenate([a.pixels[k] for a in chosen])) for k in chosen[0].pixels},
+        )
+
+
+def action_rows(length: int, horizon: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Row j of step k is action k + j: indices (N, H), held at the last, and which of them are beyond it."""
+    rows = np.arange(length)[:, None] + np.arange(horizon)
+    return np.minimum(rows, length - 1), rows >= length

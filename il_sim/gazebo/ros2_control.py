@@ -1,0 +1,43 @@
+"""gz_ros2_control: the URDF with its ``<ros2_control>`` block, and the controllers' parameters."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import yaml
+
+from il_core.config import Setup
+from il_sim.gazebo.sdf import add, text
+
+CONTROLLER = "forward_effort_controller"
+RATE_HZ = 1000
+
+
+def urdf_with_control(setup: Setup) -> str:
+    """The robot's URDF with an effort interface per arm joint; the arm starts at home."""
+    root = ET.parse(setup.urdf_path).getroot()  # noqa: S314 - expat as shipped refuses entity bombs
+    control = add(root, "ros2_control", name="GazeboSimSystem", type="system")
+    add(add(control, "hardware"), "plugin", "gz_ros2_control/GazeboSimSystem")
+    robot = setup.robot
+    for name, home, tau in zip(robot.joint_names, robot.q_home_rad, robot.tau_max_nm, strict=True):
+        joint = add(control, "joint", name=name)
+        command = add(joint, "command_interface", name="effort")
+        add(command, "param", -tau, name="min")
+        add(command, "param", tau, name="max")
+        position = add(joint, "state_interface", name="position")
+        add(position, "param", text(home), name="initial_value")
+        for kind in ("velocity", "effort"):
+            add(joint, "state_interface", name=kind)
+    ET.indent(root)
+    return '<?xml version="1.0"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def controllers_yaml(setup: Setup) -> str:
+    """Parameters of the controller manager and of its one controller, which passes efforts on."""
+    manager = {"update_rate": RATE_HZ, CONTROLLER: {"type": "forward_command_controller/ForwardCommandController"}}
+    forward = {"joints": list(setup.robot.joint_names), "interface_name": "effort"}
+    parameters = {
+        "controller_manager": {"ros__parameters": manager},
+        CONTROLLER: {"ros__parameters": forward},
+    }
+    return yaml.safe_dump(parameters, sort_keys=False)

@@ -1,0 +1,104 @@
+"""description_node over real DDS: late joiners get the URDF, links follow the joints, missing tf2_msgs is said."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+import rclpy  # noqa: E402 - needs ROS
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from geometry_msgs.msg import PoseArray  # noqa: E402
+from rclpy.qos import QoSProfile  # noqa: E402
+from rclpy.signals import SignalHandlerOptions  # noqa: E402
+from sensor_msgs.msg import JointState  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+from il_control.description import describe_setup  # noqa: E402
+from il_core import topics  # noqa: E402
+from il_core.config import load_setup  # noqa: E402
+from il_core.geometry import matrix_from_quat_xyzw, pose  # noqa: E402
+from il_core.ros import qos  # noqa: E402
+from il_core.ros.convert import joint_state_msg, time_msg  # noqa: E402
+from il_core.types import ArmState  # noqa: E402
+from il_core.wire import JointMap, pose_from  # noqa: E402
+
+pytestmark = pytest.mark.ros
+HAS_TF = importlib.util.find_spec("tf2_msgs") is not None
+
+
+def test_the_description_reaches_who_comes_late_and_frames_follow_the_joints():  # noqa: PLR0915 - one start of the node
+    setup = load_setup("pick_place")
+    robot, description = setup.robot, describe_setup(setup)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "il_control.ros.description_node"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("description_test")
+    said: list[str] = []
+    node.create_subscription(
+        DiagnosticArray, topics.DIAGNOSTICS, lambda m: said.extend(s.message for s in m.status), qos.STREAM
+    )
+    texts, arrays, moving, fixed = [], [], [], []
+    node.create_subscription(PoseArray, topics.LINK_POSES, arrays.append, qos.LATEST)
+    if HAS_TF:
+        from tf2_msgs.msg import TFMessage
+
+        node.create_subscription(TFMessage, topics.TF, moving.append, QoSProfile(depth=100))
+        node.create_subscription(TFMessage, topics.TF_STATIC, fixed.append, qos.LATCHED)
+    states = node.create_publisher(JointState, topics.JOINT_STATES, qos.STREAM)
+    q = np.array(robot.q_home_rad) + 0.1
+    state = ArmState(1_700_000_000_123_000_000, q, np.zeros(7), np.zeros(7), 0.5)
+    message = joint_state_msg(state, JointMap(robot))
+
+    def wait(condition, what, send=None, timeout_s=20.0):
+        end = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end, f"{what}; it said {said}"
+            if send is not None:
+                states.publish(send)
+            rclpy.spin_once(node, timeout_sec=0.02)
+
+    try:
+        wait(lambda: any("no message on 'joint_states'" in s for s in said), "silence is told")
+        node.create_subscription(String, topics.ROBOT_DESCRIPTION, texts.append, qos.LATCHED)
+        wait(lambda: texts and arrays, "URDF and link poses", send=message)
+        assert texts[0].data == setup.urdf_path.read_text()
+        shown = arrays[-1]
+        assert shown.header.frame_id == "base" and shown.header.stamp == time_msg(state.stamp_ns)
+        expected = description.poses(q, 0.5)
+        assert len(shown.poses) == len(description.links)
+        for link, msg in zip(description.links, shown.poses, strict=True):
+            np.testing.assert_allclose(pose_from(msg), expected[link], atol=1e-9)
+        if HAS_TF:
+            wait(lambda: moving and fixed, "TF", send=message)
+            T = {"base": np.eye(4)}
+            edges = [*fixed[-1].transforms, *moving[-1].transforms]
+            for _ in edges:
+                for e in edges:
+                    if e.header.frame_id in T and e.child_frame_id not in T:
+                        t, r = e.transform.translation, e.transform.rotation
+                        T_parent = pose([t.x, t.y, t.z], matrix_from_quat_xyzw([r.x, r.y, r.z, r.w]))
+                        T[e.child_frame_id] = T[e.header.frame_id] @ T_parent
+            assert set(T) == {*description.links, "camera_front_optical", "camera_wrist_optical"}
+            np.testing.assert_allclose(T["fr3_tcp"], expected["fr3_tcp"], atol=1e-9)
+            wait(lambda: "links and cameras are on TF" in said, "TF is told", send=message)
+        else:
+            wait(lambda: any("tf2_msgs is not installed: no TF" in s for s in said), "no TF is told", send=message)
+        message.name[0] = "elbow"
+        wait(lambda: any("'joint_states' refused" in s for s in said), "another arm is told", send=message)
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=15)
+        node.destroy_node()
+        rclpy.try_shutdown()
+    assert process.returncode == 0, output
+    assert HAS_TF or "source a ROS underlay" in output

@@ -1,0 +1,60 @@
+"""A person's attempt on a running arm: the policy's node starts, drives until Enter, and the arm holds again."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+import numpy as np  # noqa: E402
+
+from il_cli.evaluate_arm import Seat  # noqa: E402
+from il_cli.person import Person  # noqa: E402
+from il_cli.process import Supervisor  # noqa: E402
+from il_cli.ros.session import Session  # noqa: E402
+from il_core.config import load_setup  # noqa: E402
+from il_core.graph import GraphOptions, graph  # noqa: E402
+from il_policy import checkpoint  # noqa: E402
+from il_policy.config import Head, NetworkConfig, TrainConfig  # noqa: E402
+from il_policy.policy import ChunkModel  # noqa: E402
+
+pytestmark = pytest.mark.ros
+TASK = "draw_symbol"
+
+
+def untrained(folder: Path) -> Path:
+    setup = load_setup(TASK)
+    config = TrainConfig("bc", Head.REGRESSION, NetworkConfig(width=16, depth=1))
+    model = ChunkModel.for_setup(setup, config)
+    model.action_norm.half_range.fill_(1e-3)  # it stays about where it is
+    return checkpoint.save(folder, model, setup, config, "none", {})
+
+
+def test_an_attempt_runs_from_enter_to_enter_and_leaves_the_arm_holding(tmp_path):
+    policy = untrained(tmp_path / "secret_name")
+    reads, writes = os.pipe()
+    said: list[str] = []
+
+    def type_enter(after: str) -> None:
+        """Type once something was said, then once more a second later."""
+        end = time.monotonic() + 30
+        while not any(after in line for line in said) and time.monotonic() < end:
+            time.sleep(0.05)
+        os.write(writes, b"\n")
+
+    with Supervisor(graph("sim", GraphOptions(task=TASK)), tmp_path / "sim") as sim, Session() as session:
+        sim.wait_ready(30.0)
+        seat = Seat(session, Person(said.append, reads), TASK, 1.5, tmp_path)
+        typist = threading.Thread(target=type_enter, args=("Enter begin",))
+        typist.start()
+        made = seat.attempt(policy, "attempt 1 of 2: put the scene back as scene 0", lambda: None)
+        typist.join()
+        assert made is not None and 1.4 < made.seconds < 5.0
+        assert made.plans >= 1 and len(made.path) > 5 and np.isfinite(made.path).all()
+        assert not any("secret_name" in line for line in said)
+        session.wait(lambda: session.diagnostics.get("controller", {}).get("source") != "policy", 5.0, "hold")
+    os.close(writes)

@@ -1,0 +1,200 @@
+"""gazebo_node and gazebo_camera_node over real DDS; this test speaks as ros_gz_bridge would."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from il_core import topics, wire
+from il_core.config import load_setup
+from il_core.graph import node_environment
+from il_sim.gazebo.arm_side import ArmSide
+from il_sim.gazebo.config import load_gazebo_config
+
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 20.0
+STEP_NS = 2_000_000
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return load_setup("pick_place")
+
+
+class Rig:
+    """A node here, and the process under test."""
+
+    def __init__(self, log):
+        from rclpy.node import Node
+
+        self.node, self.log, self.process = Node("bridge"), log, None
+
+    def start(self, module, *parameters):
+        command = [sys.executable, "-m", f"il_sim.ros.{module}", "--ros-args"]
+        command += [word for p in parameters for word in ("-p", p)]
+        environment = node_environment(os.environ) | {"PYTHONPATH": str(ROOT)}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+    def wait(self, condition, what):
+        end = time.monotonic() + LIMIT_S
+        while not condition():
+            assert time.monotonic() < end, f"{what}: not within {LIMIT_S} s; {self.log.read_text()[-1000:]}"
+            time.sleep(0.01)
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=10)
+
+
+@pytest.fixture
+def rig(tmp_path):
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from il_core.ros.node import spin
+
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    rig, stop = Rig(tmp_path / "log"), threading.Event()
+    thread = threading.Thread(target=spin, args=(rig.node, stop.is_set))
+    thread.start()
+    yield rig
+    stop.set()
+    thread.join()
+    rig.process.kill()
+    rig.process.wait()
+    rig.node.destroy_node()
+    rclpy.try_shutdown()
+
+
+class Bridge:
+    """Gazebo's side: joint states of an arm that stands at home, and the forces that come back."""
+
+    def __init__(self, rig, setup, names):
+        from sensor_msgs.msg import JointState
+        from std_msgs.msg import Float64
+
+        from il_core.ros import convert, qos
+
+        self.t_ns, self.forces = 0, dict.fromkeys(names)
+        self._names, self._convert = names[::-1], convert  # Gazebo's order is its own
+        self.q = np.array([*setup.robot.q_home_rad, 0.03, 0.03])
+        self._type = JointState
+        self._out = rig.node.create_publisher(JointState, topics.GAZEBO_JOINT_STATES, qos.STREAM)
+        for name in names:
+            heard = partial(self._on_force, name)
+            rig.node.create_subscription(Float64, topics.gazebo_force(name), lambda msg, f=heard: f(msg), qos.STREAM)
+        rig.node.create_timer(STEP_NS * 1e-9, self._step)
+
+    def _on_force(self, name, msg):
+        self.forces[name] = msg.data
+
+    def _step(self):
+        self.t_ns += STEP_NS
+        msg = self._type(name=self._names, position=self.q[::-1].tolist(), velocity=[0.0] * 9)
+        msg.header.stamp = self._convert.time_msg(self.t_ns)  # the bridge sends no effort for these joints
+        self._out.publish(msg)
+
+    def arm(self, names):
+        return np.array([np.nan if self.forces[n] is None else self.forces[n] for n in names])
+
+
+def test_torques_are_split_states_joined_and_silence_ends_in_gravity_compensation(rig, setup):
+    from sensor_msgs.msg import JointState
+
+    from il_core.ros import convert, qos
+
+    side, joints = ArmSide(setup, load_gazebo_config()), wire.JointMap(setup.robot)
+    bridge, states = Bridge(rig, setup, side.names), []
+    answers, grips = [
+        rig.node.create_publisher(JointState, t, qos.COMMAND) for t in (topics.EFFORT_SETPOINT, topics.GRIPPER_SETPOINT)
+    ]
+    tau = np.array([5.0, -20.0, 1.0, 20.0, -1.0, 2.0, 99.0])
+    is_driving = True
+
+    def on_state(msg):
+        states.append(msg)
+        if is_driving:  # as the controller answers
+            answer = JointState(name=joints.names[::-1], effort=tau[::-1].tolist())
+            answer.header.stamp = msg.header.stamp
+            answers.publish(answer)
+            grips.publish(convert.opening_msg(0, 0.5, joints))
+
+    rig.node.create_subscription(JointState, topics.JOINT_STATES, on_state, qos.STREAM)
+    rig.start("gazebo_node", "task:='pick_place'")
+    clipped = np.array([*tau[:6], 12.0])
+    rig.wait(lambda: np.array_equal(bridge.arm(joints.names), clipped), "torques on the topics of the joints")
+    rig.wait(lambda: np.array_equal(wire.arm_state_from(states[-1], joints).tau, clipped), "torques in the states")
+    state = wire.arm_state_from(states[-1], joints)
+    np.testing.assert_allclose(state.q, setup.robot.q_home_rad)
+    assert states[-1].name == joints.names_with_gripper
+    assert state.gripper == pytest.approx(0.75)
+    rig.wait(lambda: np.allclose(bridge.arm(side.fingers), -40.0, atol=1e-9), "fingers close from 30 to 20 mm")
+
+    is_driving = False
+    side.take(1, side.names, bridge.q, np.zeros(9))
+    gravity = side.rest()
+    assert np.abs(gravity).max() > 10.0
+    rig.wait(lambda: np.allclose(bridge.arm(joints.names), gravity, atol=1e-6), "gravity compensation in silence")
+    bridge.forces = dict.fromkeys(side.names)
+    assert rig.stop() == 0
+    rig.wait(lambda: np.allclose(bridge.arm(joints.names), gravity, atol=1e-6), "and as the last word")
+
+
+def test_pictures_become_ours(rig, setup):
+    from sensor_msgs.msg import CameraInfo, Image
+
+    from il_core.ros import convert, qos
+
+    spec = setup.robot.camera("wrist")
+    shape = (spec.height, spec.width)
+    rgb = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
+    metres = np.full(shape, 0.4567, np.float32)
+    metres[0, :4] = np.inf, -np.inf, np.nan, 5.0
+    outs = [
+        rig.node.create_publisher(kind, topic("wrist"), qos.IMAGE)
+        for kind, topic in (
+            (Image, topics.gazebo_color),
+            (Image, topics.gazebo_depth),
+            (CameraInfo, topics.gazebo_camera_info),
+        )
+    ]
+    heard = {t: [] for t in (topics.color("wrist"), topics.depth("wrist"), topics.camera_info("wrist"))}
+    for topic, messages in heard.items():
+        kind = CameraInfo if topic.endswith("info") else Image
+        rig.node.create_subscription(kind, topic, messages.append, qos.IMAGE)
+    count = 0
+
+    def shoot():
+        nonlocal count
+        count += 1
+        stamp = convert.time_msg(count * 33_333_333)
+        images = [
+            Image(height=spec.height, width=spec.width, encoding="rgb8", step=3 * spec.width, data=rgb.tobytes()),
+            Image(height=spec.height, width=spec.width, encoding="32FC1", step=4 * spec.width, data=metres.tobytes()),
+            convert.camera_info_msg(0, "x", spec.intrinsics),
+        ]
+        for publisher, msg in zip(outs, images, strict=True):
+            msg.header.stamp = stamp
+            publisher.publish(msg)
+
+    rig.node.create_timer(0.05, shoot)
+    rig.start("gazebo_camera_node", "task:='pick_place'")
+    rig.wait(lambda: all(len(m) > 5 for m in heard.values()), "pictures")
+    color, depth, info = (messages[3] for messages in heard.values())
+    assert (color.encoding, depth.encoding) == ("rgb8", "16UC1")
+    assert color.header.stamp == depth.header.stamp == info.header.stamp
+    assert color.header.frame_id == "camera_wrist_optical"
+    frame = wire.camera_frame_from("wrist", color, depth, info)
+    np.testing.assert_array_equal(frame.rgb, rgb)
+    np.testing.assert_array_equal(frame.depth_m[0, :4], 0.0)
+    np.testing.assert_allclose(frame.depth_m[1:], 0.457, atol=1e-6)
+    assert frame.intrinsics.cx == spec.intrinsics.cx
+    assert rig.stop() == 0
