@@ -104,7 +104,7 @@ def test_what_an_arm_cannot_take_is_refused(node):
         ArmOutput(node, positional, ArmOutputParams())
     with pytest.raises(ConfigError, match="'trajectory': takes position, the robot's interface is 'effort'"):
         ArmOutput(node, ROBOT, ArmOutputParams(output=Output.TRAJECTORY))
-    with pytest.raises(ConfigError, match="output_horizon_ms: must be within 1 and 1000"):
+    with pytest.raises(ConfigError, match="output_horizon_ms must be within 1 and 1000"):
         ArmOutputParams(output_horizon_ms=0.0)
     output = ArmOutput(node, positional, ArmOutputParams(output=Output.FORWARD))
     with pytest.raises(DeviceError, match="the arm takes position, the setpoint has effort"):

@@ -63,4 +63,4 @@ def test_plans_come_over_the_link_and_stop_with_a_reason_when_it_is_lost(
 
 def test_a_remote_policy_without_a_key_is_refused() -> None:
     with pytest.raises(ConfigError, match="parameter 'key' is empty; name the key file"):
-        PolicyParams(remote="gpu-box:7410")
+        PolicyParams(remote="gpu-box:7410").demand_source()
