@@ -60,7 +60,7 @@ setup(
         "learn": ["torch", "diffusers", "safetensors", "tensorboard", "scipy", "accelerate", "gmr", "onnx"],
         "serve": ["onnxruntime", "openvino", "safetensors"],
         "realsense": ["pyrealsense2"],
-        "test": ["pytest", "pytest-timeout", "hypothesis", "ruff", "mypy", "types-PyYAML"],
+        "test": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff", "mypy", "types-PyYAML"],
     },
     entry_points={
         "console_scripts": [
