@@ -4,7 +4,7 @@ PY := .venv/bin/python
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs demo test test-franka check format bench-control bench-record clean
+.PHONY: help setup docs demo test test-franka check format bench-control bench-record bench-policies clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ bench-control: setup ## measure the control layer beside robosuite; QUICK=1 is s
 
 bench-record: setup ## measure recording: load, kills, corrupted files, stamps; QUICK=1 is shorter
 	@PYTHONPATH=. OMP_NUM_THREADS=1 $(PY) benchmark/bench_record.py $(ARGS)
+
+bench-policies: setup ## measure policies task by task, resumable; QUICK=1 repeats a telling subset
+	@PYTHONPATH=. MUJOCO_GL=egl OMP_NUM_THREADS=1 $(PY) benchmark/bench_policies.py $(ARGS)
 
 clean: ## remove .venv and everything made
 	rm -rf .venv .venv-franka outputs build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,8 +16,6 @@ SILENT_S = 1.0
 RETRY_S = 5.0
 """A transition that failed is tried again after so long [s]."""
 SPAN_S = 2.0  # a rate is that of the last two seconds
-MANAGED = frozenset({"controller_node", "policy_node", "recorder_node", "camera_node", "teleop_node"})
-"""Executables of ours that have the life cycle of ROS 2."""
 
 
 class Transition(Enum):
@@ -115,11 +113,6 @@ class Verdict:
     reasons: Mapping[str, str]
 
 
-def is_managed(node: NodeSpec) -> bool:
-    """Whether a node has a life cycle to manage."""
-    return node.executable in MANAGED
-
-
 def needs(node: NodeSpec) -> tuple[str, ...]:
     """Topics that must carry messages before a node is activated; they are what orders a graph.
 
@@ -181,7 +174,7 @@ class BringUp:
         """Next transition of one node, and why it is not ready."""
         if not view.is_there:
             return None, "is not running"
-        if not is_managed(node) or (view.state == "active" and view.doing is None):
+        if not node.is_managed or (view.state == "active" and view.doing is None):
             return None, self._lifeless(node, view, heard)
         reason = _unmoved(view)
         if reason:

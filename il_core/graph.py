@@ -265,6 +265,7 @@ def _node(
         load_camera_topics(options.cameras).remaps(cameras) if is_foreign else {},
         namespace,
         entry.at_end,
+        entry.is_managed,
     )
 
 

@@ -35,6 +35,7 @@ class NodeSpec:
         remaps: Topics of ours -> those of somebody else's driver.
         namespace: In front of the names of the node and its topics, without slashes around; empty means none.
         at_end: What becomes of the graph if the node ends by itself.
+        is_managed: Whether it has the life cycle of ROS 2.
     """
 
     name: str
@@ -45,6 +46,7 @@ class NodeSpec:
     remaps: Mapping[str, str] = field(default_factory=dict)
     namespace: str = ""
     at_end: AtEnd = AtEnd.STOP
+    is_managed: bool = False
 
     @property
     def executable(self) -> str:

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from il_cli.ros.managed_client import ManagedClient
 from il_cli.ros.topic_monitor import TopicMonitor
 from il_core import topics
-from il_core.bringup import BringUp, NodeView, TopicView, Transition, Verdict, is_managed
+from il_core.bringup import BringUp, NodeView, TopicView, Transition, Verdict
 from il_core.clock import SteadyClock
 from il_core.graph import GraphOptions, graph
 from il_core.ros import qos
@@ -59,7 +59,7 @@ class BringUpNode(Node):
             watched = tuple(name for name in watched if not name.startswith("camera/"))
         self._monitor = TopicMonitor(self, watched, self._now_ns)
         self._clients_of = {
-            n.name: ManagedClient(self, n.name, self._now_ns) for n in self._bringup.nodes if is_managed(n)
+            n.name: ManagedClient(self, n.name, self._now_ns) for n in self._bringup.nodes if n.is_managed
         }
         self._problems: dict[str, str] = {}
         self._told: dict[str, str] = {}

@@ -44,7 +44,6 @@ from trajectory_msgs.msg import MultiDOFJointTrajectory  # noqa: E402
 
 from il_cli.ros.session import Session  # noqa: E402
 from il_core import topics  # noqa: E402
-from il_core.bringup import is_managed  # noqa: E402
 from il_core.config import load_setup  # noqa: E402
 from il_core.graph import AtEnd, Graph, GraphOptions, graph  # noqa: E402
 from il_core.ros import qos  # noqa: E402
@@ -148,7 +147,7 @@ def test_a_launched_graph_works_and_leaves_the_arm_to_gravity_compensation(launc
 
     with arm_for(described, folder), Session("launch_test") as session:
         wait_for_signs_of_life(described, check)
-        managed = [n.name for n in described.nodes if is_managed(n)]
+        managed = [n.name for n in described.nodes if n.is_managed]
         assert {n: lifecycle_state(session, n) for n in managed} == dict.fromkeys(managed, "active")
         ear = Ear(session, ())
         for name in {"sim", "controller"} & set(processes.starts) if is_realtime_granted() else ():
@@ -252,7 +251,7 @@ def test_managed_nodes_are_brought_up_by_the_manager_and_taken_down_by_it(tmp_pa
     described = graph("record", GraphOptions(task="draw_symbol", manage=True))
     with Ros2Launch("record", arguments, tmp_path) as launched, Session("launch_test") as session:
         wait_for_signs_of_life(described, launched.check)
-        managed = [n.name for n in described.nodes if is_managed(n)]
+        managed = [n.name for n in described.nodes if n.is_managed]
         assert managed == ["controller", "recorder", "teleop"]
         session.wait(
             lambda: "nodes are ready" in session.diagnostics.get("bringup", {}).get("message", ""), 60.0, "readiness"
