@@ -191,8 +191,15 @@ class ControlConfig:
         )
 
 
+def control_file(name: str) -> Path | None:
+    """File of settings by its name in config/control/ or its path; None for an empty name, which leaves the choice."""
+    if not name:
+        return None
+    return Path(name) if name.endswith((".yaml", ".yml")) else config_dir() / "control" / f"{name}.yaml"
+
+
 def load_control_config(setup: Setup, path: Path | None = None) -> ControlConfig:
-    """Settings for a task on a robot: the first that exists in config/control/.
+    """Settings for a task on a robot: ``path``, else the first that exists in config/control/.
 
     ``<task>.yaml`` if the robot is the task's own, for which it was made; else ``<robot>.yaml``; else
     ``default.yaml``, whose joint gains must be as many as the robot has joints.

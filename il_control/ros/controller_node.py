@@ -15,6 +15,7 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
 
 from il_control.arbiter import Source
+from il_control.config import control_file, load_control_config
 from il_control.cycle import CycleReport, make_cycle
 from il_control.model import ArmModel
 from il_control.pace import Pace
@@ -42,15 +43,17 @@ LEAVING_POLL_S = 0.0002
 
 @dataclass(frozen=True, slots=True)
 class ControllerParams:
-    """ROS parameters: which task and robot; gains and limits come from config/control.
+    """ROS parameters: which task and robot, and the file with gains and limits.
 
     Attributes:
         task: Name in config/task/, or path.
         robot: Name in config/robot/ or path; empty means the task's own.
+        control: Name in config/control/ or path; empty means that of the task or robot.
     """
 
     task: str = "pick_place"
     robot: str = ""
+    control: str = ""
 
 
 class ControllerNode(ManagedNode):
@@ -78,14 +81,15 @@ class ControllerNode(ManagedNode):
         params = self._params.value
         self._setup = setup = load_setup(params.task, params.robot or None)
         self._joints = wire.JointMap(setup.robot)
-        warm_up(setup)
+        self._config = load_control_config(setup, control_file(params.control))
+        warm_up(setup, self._config)
         self._telemetry = Telemetry(self, self._joints, ArmModel(setup), self._output.value)
         self._heard_ns = self._steady_ns()
         self._states = self._subscribe(JointState, topics.JOINT_STATES, self._on_state, qos.LATEST)
 
     def activate(self) -> None:
         """Hold the arm where it is from its next state on, and listen to those who want to move it."""
-        self._cycle = make_cycle(self._setup)
+        self._cycle = make_cycle(self._setup, self._config)
         # Torques answer every state; positions and velocities are as fast as their answers are many.
         is_torque = self._setup.robot.interface is Interface.EFFORT
         self._pace = None if is_torque else Pace(self._cycle.config.dt)

@@ -6,6 +6,7 @@ import gc
 
 import numpy as np
 
+from il_control.config import ControlConfig
 from il_control.cycle import make_cycle
 from il_core.config import Setup
 from il_core.types import ArmState
@@ -14,9 +15,9 @@ WARM_UP_CYCLES = 200  # the first calls fill caches and are ten times slower
 STEP_NS = 1_000_000
 
 
-def warm_up(setup: Setup) -> None:
+def warm_up(setup: Setup, config: ControlConfig) -> None:
     """Run throw-away cycles."""
-    cycle, zeros = make_cycle(setup), np.zeros(setup.robot.nq)
+    cycle, zeros = make_cycle(setup, config), np.zeros(setup.robot.nq)
     q = np.array(setup.robot.q_home_rad)
     for k in range(1, WARM_UP_CYCLES + 1):
         cycle.step(ArmState(k * STEP_NS, q, zeros, zeros, 1.0), k * STEP_NS)

@@ -1,5 +1,6 @@
 """controller_node drives arms that take positions or velocities: over ros2_control's topics, at their own rate."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -79,6 +80,13 @@ class ServoArm:
 @pytest.fixture(params=MODES, ids=lambda mode: "-".join(mode[:2]))
 def rig(request, tmp_path):
     """The node as a process, the arm in this one; yields (arm, process, node, setup)."""
+    with driven(tmp_path, request.param) as parts:
+        yield parts
+
+
+@contextlib.contextmanager
+def driven(tmp_path, mode, more_settings=""):
+    """The arm with a controller whose settings are those of config/control and some more."""
     import rclpy
     from rclpy.node import Node
     from rclpy.signals import SignalHandlerOptions
@@ -86,13 +94,16 @@ def rig(request, tmp_path):
     from il_core.config import load_setup
     from il_core.ros.node import spin
 
-    interface, output, topic = request.param
+    interface, output, _ = mode
     text = (ROOT / "config" / "robot" / f"{ROBOT}.yaml").read_text()
     assert "interface: position" in text
     text = text.replace("interface: position", f"interface: {interface}")
     robot = tmp_path / f"{ROBOT}.yaml"
     robot.write_text(text.replace(f": {ROBOT}.", f": {ROOT}/config/robot/{ROBOT}."))
-    parameters = ["-p", "task:=draw_symbol", "-p", f"robot:={robot}", "-p", f"output:={output}"]
+    control = tmp_path / "control.yaml"
+    control.write_text((ROOT / "config" / "control" / f"{ROBOT}.yaml").read_text() + more_settings)
+    parameters = ["task:=draw_symbol", f"robot:={robot}", f"control:={control}", f"output:={output}"]
+    parameters = [word for parameter in parameters for word in ("-p", parameter)]
     command = [sys.executable, "-m", "il_control.ros.controller_node", "--ros-args", *parameters]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, stderr=subprocess.PIPE
@@ -100,17 +111,19 @@ def rig(request, tmp_path):
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Node("arm")
     setup = load_setup("draw_symbol", str(robot))
-    arm = ServoArm(node, setup, *request.param)
+    arm = ServoArm(node, setup, *mode)
     stop = threading.Event()
     thread = threading.Thread(target=spin, args=(node, stop.is_set))
     thread.start()
-    yield arm, process, node, setup
-    stop.set()
-    thread.join()
-    node.destroy_node()
-    rclpy.try_shutdown()
-    process.kill()
-    process.wait()
+    try:
+        yield arm, process, node, setup
+    finally:
+        stop.set()
+        thread.join()
+        node.destroy_node()
+        rclpy.try_shutdown()
+        process.kill()
+        process.wait()
 
 
 def wait(condition, what):
@@ -167,6 +180,50 @@ def test_an_arm_goes_to_a_pose_at_its_own_rate_refuses_hands_and_is_left_at_rest
     assert process.wait(timeout=LIMIT_S) == 0
     wait(lambda: np.abs(arm.v).max() < 1e-3, "the arm rests")
     np.testing.assert_allclose(arm.commands[-1], arm.commands[-20], atol=1e-2)
+
+
+def test_a_push_on_the_wrist_sensor_moves_the_tool_as_its_spring_says_and_a_silent_sensor_stops_it(tmp_path):
+    from diagnostic_msgs.msg import DiagnosticArray
+    from geometry_msgs.msg import WrenchStamped
+
+    from il_control.model import ArmModel
+    from il_core import topics
+    from il_core.ros import qos
+
+    frame = "link_eef"
+    settings = f"wrist: {{frame: {frame}, admittance: {{dead_zone_n: 0.5, dead_zone_nm: 0.05}}}}\n"
+    with driven(tmp_path, MODES[0], settings) as (arm, _, node, setup):
+        model, push_n, says = ArmModel(setup), np.zeros(3), []
+        publisher = node.create_publisher(WrenchStamped, topics.WRIST_WRENCH, qos.STREAM)
+
+        def feel():
+            msg = WrenchStamped()
+            msg.header.frame_id, msg.header.stamp = frame, node.get_clock().now().to_msg()
+            f = msg.wrench.force
+            f.x, f.y, f.z = (float(x) for x in push_n)
+            publisher.publish(msg)
+
+        def hear(msg):
+            says.extend(status.message for status in msg.status if status.name == "controller")
+
+        def tool():
+            model.update(arm.q, np.zeros(len(arm.q)))
+            return model.T_base_ee
+
+        node.create_subscription(DiagnosticArray, "/diagnostics", hear, qos.STREAM)
+        sensor = node.create_timer(0.01, feel)
+        wait(lambda: len(arm.commands) > 100, "controller answers states")
+        p, R = tool()[:3, 3].copy(), tool()[:3, :3]
+        push_n[:] = R.T @ [0.0, 20.5, 0.0]  # measured along the sensor's axes
+        wait(lambda: np.abs(tool()[:3, 3] - p - [0.0, 0.04, 0.0]).max() < 1e-3, "the tool is pushed 20 N / (500 N/m)")
+        push_n[:] = 0.0
+        wait(lambda: np.abs(tool()[:3, 3] - p).max() < 1e-3, "the tool comes back")
+        push_n[:] = R.T @ [0.0, 20.5, 0.0]
+        wait(lambda: np.abs(tool()[:3, 3] - p).max() > 5e-3, "the tool gives way again")
+        node.destroy_timer(sensor)
+        wait(lambda: any("wrench of the wrist sensor missing or too old" in text for text in says), "silence is told")
+        wait(lambda: np.abs(arm.v).max() < 1e-3, "the arm rests")
+        assert 5e-3 < np.abs(tool()[:3, 3] - p).max() < 0.04
 
 
 def test_without_an_output_that_takes_positions_the_controller_says_which_to_set():
