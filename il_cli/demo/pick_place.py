@@ -15,6 +15,7 @@ from il_cli.demo import figures
 from il_cli.demo.report import Measured
 from il_core import topics
 from il_core.config import Setup
+from il_core.types import Outcome
 from il_sim.experts.pick_place import begins_after_a_miss
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ Advance = Callable[[float, str], None]
 def record(session: Session, supervisor: Supervisor, seeds: range, wanted: int, advance: Advance) -> list[Path]:
     """Let the operator show the task until ``wanted`` demonstrations succeeded.
 
-    Every second one begins where a missed grasp leaves the arm: that teaches the way back. Failed
-    demonstrations are kept too, labelled as such; the dataset leaves them out.
+    Every second one begins where a missed grasp leaves the arm: that teaches the way back. Failed demonstrations,
+    and those that the recorder rejects because a topic was bad, are kept too, labelled as such; the dataset leaves
+    them out, and they do not count.
 
     Returns:
         Folders of all recordings kept, in order.
@@ -52,8 +54,9 @@ def record(session: Session, supervisor: Supervisor, seeds: range, wanted: int, 
         session.trigger(topics.RECORDER_SUCCESS if session.success else topics.RECORDER_FAILURE)
         answer = session.trigger(topics.RECORDER_KEEP)
         kept.append(Path(answer.split()[-1]))
-        good += session.success
-        advance(float(session.success), f"{len(kept)} recorded")
+        is_good = answer.startswith(f"kept as {Outcome.SUCCESS.value}")
+        good += is_good
+        advance(float(is_good), f"{len(kept)} recorded")
     return kept
 
 
