@@ -169,7 +169,7 @@ def step_times() -> list[Figure]:
     ]
 
 
-PEER_NOTE = "both with their model's update; robosuite's step takes 78 to 100 us on an idle core in every setting tried"
+PEER_NOTE = "both with their model's update; robosuite's step takes 78 to 85 us on an idle core in every setting tried"
 
 
 def memory_growth() -> list[Figure]:
