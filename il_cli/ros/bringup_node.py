@@ -32,7 +32,7 @@ class BringUpParams:
 
     Attributes:
         graph: Which graph is brought up: sim, robot, teleop, record, policy or all.
-        pictures: Whether pictures are received as well, to measure their rates; that costs a tenth of a core.
+        pictures: Whether pictures are received as well, to measure their rates; that costs processor time.
     """
 
     graph: str = "record"
