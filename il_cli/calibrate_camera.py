@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from il_cli.place import Namespace, SimTime
+from il_core.graph_spec import Place
+
 if TYPE_CHECKING:
     from il_core.spec import CameraSpec
     from il_teleop.calibration.account import Report
@@ -28,6 +31,8 @@ def calibrate_camera(
     config: Annotated[str, typer.Option(help="Board and limits: name in config/camera, or YAML file.")] = "hand_eye",
     minutes: Annotated[float, typer.Option(min=0.1, help="Longest time to move the arm about [min].")] = 10.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result, write nothing.")] = False,
+    namespace: Namespace = "",
+    use_sim_time: SimTime = False,
 ) -> None:
     """Measure a camera's pose from views of a ChArUco board and write it to config/robot.
 
@@ -61,7 +66,7 @@ def calibrate_camera(
     for folder in recording or ():
         collect(folder, camera, collector)
     if not recording:
-        _collect_live(camera, collector, 60.0 * minutes)
+        _collect_live(camera, collector, 60.0 * minutes, Place(namespace, use_sim_time))
     typer.echo(collector.told())
     report = calibrate(collector.views, spec.mount, sheet.centre_m, settings.accept)
     _show(spec, report)
@@ -74,7 +79,7 @@ def calibrate_camera(
     typer.echo("Data and policies made with the pose before have another spec digest and are refused from now on.")
 
 
-def _collect_live(camera: str, collector: Collector, seconds: float) -> None:
+def _collect_live(camera: str, collector: Collector, seconds: float, place: Place) -> None:
     """Take views while a person moves the arm, until there are enough, the time is over, or Ctrl-C.
 
     Raises:
@@ -85,7 +90,7 @@ def _collect_live(camera: str, collector: Collector, seconds: float) -> None:
     from il_teleop.ros.calibration import LiveViews
 
     os.environ.update(ros_environment(os.environ))  # before ROS starts in this process
-    with Session("calibrate_camera") as session:
+    with Session("calibrate_camera", place) as session:
         live = LiveViews(session.node, camera, collector)
         session.wait(lambda: not live.silent, ATTACH_S, f"camera '{camera}' and tool pose; start the graph first")
         end, told = time.monotonic() + seconds, ""

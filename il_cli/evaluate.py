@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from il_cli.place import Namespace, SimTime
 from il_core.errors import ConfigError
+from il_core.graph_spec import Place
 
 UNSEEN_SEED = 100_000  # demonstrations use small seeds: these scenes were never shown
 
@@ -36,6 +38,8 @@ def evaluate(
     ] = None,
     camera: Annotated[str, typer.Option(help="Camera of those pictures.")] = "front",
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("outputs/eval"),
+    namespace: Namespace = "",
+    use_sim_time: SimTime = False,
 ) -> None:
     """Let policies try unseen scenes in the simulator, and count; several are compared blind, at the same scenes.
 
@@ -49,7 +53,7 @@ def evaluate(
     Example: il eval outputs/bc outputs/diffusion --arm --episodes 10 --scenes outputs/demo/dataset
     """
     if arm:
-        _on_the_arm(checkpoints, task, episodes, seed, limit_s, (scenes, camera), out)
+        _on_the_arm(checkpoints, task, episodes, seed, limit_s, (scenes, camera), out, Place(namespace, use_sim_time))
         return
     if in_process or len(checkpoints) > 1:
         _in_process(checkpoints, task, range(seed, seed + episodes), limit_s, demonstrations, out)
@@ -67,6 +71,7 @@ def _on_the_arm(
     limit_s: float,
     pictures: tuple[Path | None, str],
     out: Path,
+    place: Place,
 ) -> None:
     """Let policies try on a real arm, and show what a person said of them."""
     from il_cli.evaluate_arm import Scenes, evaluate_arm
@@ -76,7 +81,7 @@ def _on_the_arm(
     shown = None if dataset is None else Scenes(dataset, camera, out)
     if shown is not None:
         typer.echo(f"open {shown.page.resolve()} in a browser: it lays the wanted picture over the live one")
-    is_done = evaluate_arm(checkpoints, task, episodes, seed, limit_s, shown, out)
+    is_done = evaluate_arm(checkpoints, task, episodes, seed, limit_s, shown, out, place)
     report = out / "report.json"
     if report.exists():
         _show(Console(), json.loads(report.read_text())["policies"], report)

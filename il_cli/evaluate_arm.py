@@ -18,6 +18,7 @@ from il_cli.person import Person
 from il_cli.trials import Trial, TrialLog, Turn, Verdict, blind_order, candidates_of
 from il_core import codec, topics
 from il_core.errors import ConfigError, GraphError
+from il_core.graph_spec import Place
 
 if TYPE_CHECKING:
     from il_cli.ros.session import Session
@@ -127,7 +128,14 @@ class Scenes:
 
 
 def evaluate_arm(
-    checkpoints: Sequence[Path], task: str, scenes: int, seed: int, limit_s: float, shown: Scenes | None, out: Path
+    checkpoints: Sequence[Path],
+    task: str,
+    scenes: int,
+    seed: int,
+    limit_s: float,
+    shown: Scenes | None,
+    out: Path,
+    place: Place,
 ) -> bool:
     """Let policies try on the arm of the graph that runs already; results go on where they ended.
 
@@ -154,9 +162,9 @@ def evaluate_arm(
     from il_cli.ros.session import Session
 
     order = blind_order(len(checkpoints), scenes, seed)
-    with Session() as session, contextlib.ExitStack() as stack:
+    with Session(place=place) as session, contextlib.ExitStack() as stack:
         live = stack.enter_context(LivePicture(session.node, shown.camera)) if shown is not None else None
-        seat = Seat(session, Person(print), task, limit_s, out)
+        seat = Seat(session, Person(print), task, limit_s, out, place)
 
         def attempt(turn: Turn, question: str) -> Try | None:
             def while_waiting() -> None:
@@ -180,6 +188,7 @@ class Seat:
         task: The task.
         limit_s: Longest attempt [s].
         out: Folder of the results.
+        place: Where that graph runs.
     """
 
     session: Session
@@ -187,6 +196,7 @@ class Seat:
     task: str
     limit_s: float
     out: Path
+    place: Place
 
     def attempt(self, checkpoint: Path, question: str, while_waiting: Callable[[], None]) -> Try | None:
         """One attempt of a policy, whose node is started for it; None = the person quit.
@@ -200,7 +210,13 @@ class Seat:
         from il_core.graph import GraphOptions, graph
 
         session = self.session
-        whole = graph("policy", GraphOptions(task=self.task, checkpoint=str(checkpoint.resolve())))
+        options = GraphOptions(
+            task=self.task,
+            checkpoint=str(checkpoint.resolve()),
+            namespace=self.place.namespace,
+            use_sim_time=self.place.use_sim_time,
+        )
+        whole = graph("policy", options)
         alone = replace(whole, nodes=(whole.node("policy"),))
         with Supervisor(alone, self.out / "log") as supervisor:
             session.trigger(topics.CONTROLLER_HOLD)

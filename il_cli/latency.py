@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from il_cli.place import Namespace, SimTime
+
 
 def latency(
     task: Annotated[str, typer.Option(help="Task whose cameras are measured.")] = "pick_place",
@@ -16,6 +18,8 @@ def latency(
     seconds: Annotated[float, typer.Option(min=3.0, help="How long to listen [s].")] = 10.0,
     longest_s: Annotated[float, typer.Option(min=0.05, help="Longest delay looked for [s].")] = 1.0,
     out: Annotated[Path, typer.Option(help="Configuration to write.")] = Path("outputs/latency.yaml"),
+    namespace: Namespace = "",
+    use_sim_time: SimTime = False,
 ) -> None:
     """Move the arm to and fro in view of the cameras, by teleoperation, while this listens to a running graph.
 
@@ -30,6 +34,7 @@ def latency(
     from il_core.config import load_setup
     from il_core.errors import DeviceError
     from il_core.graph import ros_environment
+    from il_core.graph_spec import Place
     from il_core.ros.clock import RosClock
     from il_core.stats import percentiles
     from il_policy.ros.latency_recorder import EE, TARGET, LatencyRecorder
@@ -37,7 +42,7 @@ def latency(
 
     setup = load_setup(task, robot or None)
     os.environ.update(ros_environment(os.environ))  # before ROS starts in this process
-    with Session("latency") as session:
+    with Session("latency", Place(namespace, use_sim_time)) as session:
         recorder = LatencyRecorder(session.node, setup.task.cameras, RosClock(session.node).now_ns)
         typer.echo(
             f"move the arm to and fro for {seconds:.0f} s, in view of {', '.join(setup.task.cameras) or 'nobody'}"

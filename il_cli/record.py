@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from il_cli.place import Namespace, SimTime
+
 if TYPE_CHECKING:
     from rich.console import Group
 
@@ -30,6 +32,8 @@ def record(  # noqa: PLR0913 - options of a command
     keep: Annotated[bool | None, typer.Option(help="Keep a stopped take unasked, unless it is rejected.")] = None,
     cue: Annotated[str, typer.Option(help="What you hear: auto, speech, sound, bell, off.")] = "auto",
     kinesthetic: Annotated[bool, typer.Option(help="Free the arm to be led by the hand; g works the gripper.")] = False,
+    namespace: Namespace = "",
+    use_sim_time: SimTime = False,
 ) -> None:
     """Record demonstrations: live rates, losses and warnings, one key per step.
 
@@ -45,6 +49,7 @@ def record(  # noqa: PLR0913 - options of a command
     from il_core.config import config_dir, load_yaml
     from il_core.errors import ConfigError
     from il_core.graph import ros_environment
+    from il_core.graph_spec import Place
     from il_teleop.buttons import Buttons
     from il_teleop.cue import Player
     from il_teleop.devices.keyboard import Terminal
@@ -53,6 +58,7 @@ def record(  # noqa: PLR0913 - options of a command
     notes = dict(text.partition("=")[::2] for text in note or [])
     if "" in notes or "" in notes.values():
         raise ConfigError("--note", f"expected key=text, got {note}")
+    place = Place(namespace, use_sim_time)
     player = Player(cue, ring=_ring)
     os.environ.update(ros_environment(os.environ))  # before ROS starts in this process
     from il_cli.ros.recording_desk import RecordingDesk
@@ -60,7 +66,7 @@ def record(  # noqa: PLR0913 - options of a command
 
     asked = {"countdown_s": countdown, "reset_s": reset, "take_max_s": max_seconds}
     asked |= {"is_automatic": auto, "keeps_automatically": keep}
-    with Terminal() as terminal, Session("il_record") as session, contextlib.ExitStack() as after:
+    with Terminal() as terminal, Session("il_record", place) as session, contextlib.ExitStack() as after:
         desk = RecordingDesk(session, keys, player)
         after.callback(lambda: desk.close(is_complete=0 < count <= desk.kept))
         desk.describe(task_text, operator, {**notes, **({"mode": "kinesthetic"} if kinesthetic else {})})

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from il_cli.place import Namespace, SimTime
+
 ATTACH_S = 10.0
 
 
@@ -18,6 +20,8 @@ def replay(
     speed: Annotated[float, typer.Option(help="Share of the demonstration's own speed.")] = 1.0,
     task: Annotated[str, typer.Option(help="Task, if another than the recording names.")] = "",
     robot: Annotated[str, typer.Option(help="Robot, if another than the recording names.")] = "",
+    namespace: Namespace = "",
+    use_sim_time: SimTime = False,
 ) -> None:
     """Repeat a demonstration under impedance control and record the images again.
 
@@ -37,6 +41,7 @@ def replay(
     from il_core import topics
     from il_core.config import load_setup
     from il_core.errors import GraphError
+    from il_core.graph_spec import Place
     from il_core.store.recording import Recording
     from il_core.types import Outcome
     from il_teleop.replay import read_path
@@ -44,7 +49,7 @@ def replay(
     original = Recording.open(recording)
     setup = load_setup(task or original.header.task, robot or original.header.robot)
     path = read_path(original, setup)
-    with Session("il_replay") as session:
+    with Session("il_replay", Place(namespace, use_sim_time)) as session:
         what = f"topic '{topics.EE_POSE}' is silent, node 'controller' should publish it: start `il up record`"
         session.wait(lambda: bool(session.path), ATTACH_S, what)
         replayer = Replayer(session, setup)

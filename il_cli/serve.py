@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from il_cli.place import Namespace, SimTime
+
 Serving = Annotated[str, typer.Option("--config", help="How to serve: name in config/serve/ or a YAML file.")]
 
 
@@ -21,6 +23,8 @@ def serve(
     config: Serving = "default",
     remote: Annotated[str, typer.Option(help="host:port of `il infer-server`, which makes the plans.")] = "",
     key: Annotated[Path | None, typer.Option(help="Key file shared with that server.")] = None,
+    namespace: Namespace = "",
+    use_sim_time: SimTime = False,
 ) -> None:
     """Serve a policy to the graph that runs already, such as `il sim`; it waits for policy/enable.
 
@@ -49,7 +53,9 @@ def serve(
             raise ConfigError("--remote", "needs --key FILE; make one with `il infer-server --make-key FILE`")
         read_key(key)
         extra += ["-p", f"remote:='{remote}'", "-p", f"key:={key.resolve()}"]
-    options = GraphOptions(task=task, robot=robot, checkpoint=str(checkpoint.resolve()))
+    options = GraphOptions(
+        task=task, robot=robot, checkpoint=str(checkpoint.resolve()), namespace=namespace, use_sim_time=use_sim_time
+    )
     node = graph("policy", options).node("policy")
     typer.echo("serving; start planning: ros2 service call /policy/enable std_srvs/srv/SetBool '{data: true}'")
     sys.stdout.flush()

@@ -11,6 +11,9 @@ from typing import Annotated
 
 import typer
 
+from il_cli.place import Namespace, SimTime
+from il_core.graph_spec import Place
+
 ATTACH_S = 10.0
 
 EXAMPLES = """
@@ -35,6 +38,8 @@ def teleop(
     ] = "keyboard",
     layout: Annotated[str, typer.Option(help="File in config/teleop/, or a path; default: the device's own.")] = "",
     pedal: Annotated[str, typer.Option(help="Foot pedal: its file in /dev/input/by-id/.")] = "",
+    namespace: Namespace = "",
+    use_sim_time: SimTime = False,
 ) -> None:
     """Drive the tool by hand; the keyboard's keys are printed at the start.
 
@@ -49,17 +54,18 @@ def teleop(
 
     find(device)  # an unknown one is refused before anything is started
     os.environ.update(ros_environment(os.environ))
-    attach()
+    place = Place(namespace, use_sim_time)
+    attach(place)
     parameters = {"task": task, "robot": robot, "device": device, "layout": layout, "pedal": pedal}
     ros = [word for key, value in parameters.items() for word in ("-p", f"{key}:='{value}'")]
-    command = [sys.executable, "-m", "il_teleop.ros.teleop_node", "--ros-args", *ros]
+    command = [sys.executable, "-m", "il_teleop.ros.teleop_node", "--ros-args", *ros, *place.ros_arguments]
     # Ctrl-C reaches the node too, because it shares the terminal; it leaves by itself and we wait.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     environment = secured(node_environment(os.environ), "teleop")
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
-def attach() -> None:
+def attach(place: Place) -> None:
     """Make sure that an arm can be driven.
 
     Raises:
@@ -68,7 +74,7 @@ def attach() -> None:
     from il_cli.ros.session import Session
     from il_core import topics
 
-    with Session("il_teleop") as session:
+    with Session("il_teleop", place) as session:
         what = f"topic '{topics.EE_POSE}' is silent, node 'controller' should publish it: start `il up sim`"
         session.wait(lambda: bool(session.path), ATTACH_S, what)
 
@@ -82,6 +88,8 @@ def calibrate_leader(
     task: Annotated[str, typer.Option(help="Task, by name or YAML file.")] = "pick_place",
     robot: Annotated[str, typer.Option(help="Robot, if another than the task's own.")] = "",
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("leader.yaml"),
+    namespace: Namespace = "",
+    use_sim_time: SimTime = False,
 ) -> None:
     """Find signs and offsets of a leader arm's joints.
 
@@ -105,7 +113,7 @@ def calibrate_leader(
     if out.exists():
         raise ConfigError(str(out), "exists already; name another file with --out, or remove it")
     setup = load_setup(task, robot or None)
-    with Session("il_calibrate") as session:
+    with Session("il_calibrate", Place(namespace, use_sim_time)) as session:
         both = Postures(session, setup, leader, [j for j in joints.split(",") if j], trigger)
         rows = []
         for k in range(postures):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from il_cli.place import Namespace, SimTime
 from il_cli.up import Robot, Task
 
 POLL_S = 0.2
@@ -21,6 +22,8 @@ def view(
     connect: Annotated[str, typer.Option(help="Address of a running viewer, rerun+http://host:9876/proxy.")] = "",
     seconds: Annotated[float, typer.Option(min=0.0, help="End after so long [s]; 0: at Ctrl-C.")] = 0.0,
     pictures_hz: Annotated[float, typer.Option(min=0.1, help="Pictures a second of each camera.")] = 10.0,
+    namespace: Namespace = "",
+    use_sim_time: SimTime = False,
 ) -> None:
     """Watch a running graph: pictures, depth, arm, targets, plans and forces on one time line.
 
@@ -37,12 +40,13 @@ def view(
     from il_core.config import load_setup
     from il_core.errors import GraphError
     from il_core.graph import ros_environment
+    from il_core.graph_spec import Place
 
     rerun()  # told before anything starts
     setup = load_setup(task, robot or None)
     os.environ.update(ros_environment(os.environ))  # before ROS starts in this process
     scene = LiveScene(open_stream(save, connect), setup.robot, describe_setup(setup))
-    with Session("view") as session:
+    with Session("view", Place(namespace, use_sim_time)) as session:
         viewing = Viewing(session.node, setup, scene, pictures_hz)
         end = time.monotonic() + seconds if seconds else float("inf")
         typer.echo(f"showing task '{task}'; Ctrl-C ends it")

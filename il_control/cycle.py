@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from il_control.arbiter import Arbiter, Source
@@ -126,9 +128,13 @@ class ControlCycle:
         """Opening of the gripper that a person who guides the arm by hand asks for, in [0, 1]."""
         self._gripper = min(1.0, max(0.0, opening))
 
-    def set_stiffness(self, k_p: Vector, zeta: float | None = None) -> None:
-        """Ask for another tool stiffness; see :meth:`il_control.impedance.Impedance.set_stiffness`."""
+    def set_stiffness(self, k_p: Vector | None, zeta: float | None = None) -> None:
+        """Ask for another tool stiffness or damping; see :meth:`il_control.impedance.Impedance.set_stiffness`."""
         self._drive.set_stiffness(k_p, zeta)
+
+    def expect_wrench(self, stamp_ns: int, wrench: Vector) -> None:
+        """Say what the tool is meant to feel; see :meth:`il_control.impedance.Impedance.expect_wrench`."""
+        self._drive.expect_wrench(stamp_ns, wrench)
 
     def go_to_pose(self, T_base_ee_des: Vector) -> float:
         """Move the tool to a pose on a straight, jerk-limited way from where it is held.
@@ -163,6 +169,11 @@ class ControlCycle:
         """Forget plans and targets, refuse those made before now, and hold where the arm then is."""
         self._arbiter.clear("asked to hold")
         self._forget(None if self._continuity.state is None else self._continuity.now_ns)
+
+    def stop(self, causes: Iterable[Reason] = (Reason.OPERATOR_STOP,)) -> None:
+        """Stop until :meth:`resume`: forget all that was wished, and give way to a hand (a servo stands still)."""
+        self._gate.stop(causes)
+        self.hold()
 
     def resume(self) -> str:
         """Let the arm move again after a latched stop; see :meth:`il_control.safety.SafetyGate.resume`."""
@@ -211,6 +222,7 @@ class ControlCycle:
             reasons=frozenset(reasons),
             change=self._arbiter.change,
             k_p=drive.k_p,
+            zeta=drive.zeta,
         )
 
     def _at_wrist(self, wrist: Wrist, now_ns: int, reasons: set[Reason]) -> Vector | None:

@@ -24,6 +24,7 @@ class CycleReport:
         reasons: Why the gate, or the cycle, did something else than asked.
         change: The last hand-over of the arm; None before the first.
         k_p: Tool stiffness in force, (6,) [N/m, N·m/rad]; None where no spring holds the tool.
+        zeta: Damping ratio in force [-]; None where ``k_p`` is.
     """
 
     setpoint: Setpoint
@@ -35,3 +36,4 @@ class CycleReport:
     reasons: frozenset[Reason]
     change: Change | None
     k_p: Vector | None
+    zeta: float | None

@@ -67,6 +67,11 @@ class Drive(Protocol):
         """Tool stiffness in force, (6,) [N/m, N·m/rad]; None where there is none."""
         ...
 
+    @property
+    def zeta(self) -> float | None:
+        """Damping ratio in force [-]; None where :attr:`k_p` is."""
+        ...
+
     def begin_of_motion(self, held: Wish | None) -> tuple[Vector, Vector]:
         """Tool pose (4, 4) and posture (nq,) at which a motion of the controller's own begins."""
         ...
@@ -99,6 +104,10 @@ class Drive(Protocol):
         """What hand guiding leaves to the person."""
         ...
 
-    def set_stiffness(self, k_p: Vector, zeta: float | None) -> None:
-        """Ask for another tool stiffness."""
+    def set_stiffness(self, k_p: Vector | None, zeta: float | None) -> None:
+        """Ask for another tool stiffness or damping ratio."""
+        ...
+
+    def expect_wrench(self, stamp_ns: int, wrench: Vector) -> None:
+        """Say what the tool is meant to feel."""
         ...

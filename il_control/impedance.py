@@ -28,7 +28,7 @@ from il_core.types import ArmState, Vector, frozen
 
 MOBILITY_PERIOD = 10  # cycles between two evaluations of the task mobility: it changes slowly
 ELBOW_SPEED_RAD_S = 0.2  # at which the null-space posture creeps home while a source drives
-NO_WRENCH = np.zeros(6)  # what a plan wants to feel that says nothing about it
+NO_WRENCH = np.zeros(6)  # what the tool is meant to feel if nobody says otherwise
 UNKNOWN_WRENCH = np.full(6, np.nan)
 TAU_POSTURE_MAX_NM = 5.0  # the elbow's spring is a preference, never a force to reckon with
 
@@ -49,6 +49,7 @@ class Impedance:
         self._wanted: tuple[Vector, float] | None = None
         self._asked = (self._gains.k_p, config.damping_ratio)
         self._contact = None if config.contact is None else ContactAdaptive(config.contact)
+        self._expected = (0, NO_WRENCH)
         self._is_scheduled = self._contact is not None
         self._operational = config.operational_gains()
         bounds = replace(config.stiffness_bounds, e_max=tuple(self._gains.e_max.tolist()))
@@ -77,6 +78,11 @@ class Impedance:
         return None if self._is_joint or self._operational is not None else self.schedule.k_p
 
     @property
+    def zeta(self) -> float | None:
+        """Damping ratio in force [-]; None where :attr:`k_p` is."""
+        return None if self.k_p is None else self.schedule.zeta
+
+    @property
     def T(self) -> Vector:
         """Shaped target of the Cartesian law, (4, 4) [m]."""
         return self._pose.T
@@ -99,14 +105,14 @@ class Impedance:
         self.schedule.reset(self.schedule.k_p, self.schedule.zeta)
         return Wish(None, self._model.T_base_ee.copy(), np.zeros(6), None)
 
-    def set_stiffness(self, k_p: Vector, zeta: float | None = None) -> None:
-        """Ask for another tool stiffness, from the next cycle on.
+    def set_stiffness(self, k_p: Vector | None, zeta: float | None = None) -> None:
+        """Ask for another tool stiffness or damping ratio, from the next cycle on.
 
-        It is clamped to the configured bounds, ramped, and raised only as far as the energy tank pays; see
-        :class:`il_control.laws.energy_tank.StiffnessSchedule`.
+        Both are clamped to the configured bounds and ramped, and stiffness is raised only as far as the energy tank
+        pays; see :class:`il_control.laws.energy_tank.StiffnessSchedule`.
 
         Args:
-            k_p: Wanted stiffness, axes of base, (6,) [N/m, N·m/rad].
+            k_p: Wanted stiffness, axes of base, (6,) [N/m, N·m/rad]; None leaves it.
             zeta: Wanted damping ratio [-]; None leaves it.
 
         Raises:
@@ -116,11 +122,37 @@ class Impedance:
         """
         if self._operational is not None:
             raise ConfigError("stiffness", "the operational-space law has none; write operational_space: null")
-        wanted = frozen("stiffness", k_p, ndim=1)
+        wanted = self._asked[0] if k_p is None else frozen("stiffness", k_p, ndim=1)
         if wanted.shape != (6,):
             raise ShapeError("stiffness", expected="(6,)", got=wanted.shape)
-        self._asked = (wanted, self.schedule.zeta if zeta is None else zeta)
+        ratio = frozen("damping ratio", self._asked[1] if zeta is None else zeta, ndim=0)
+        self._asked = (wanted, float(ratio))
         self._is_scheduled = True
+
+    def expect_wrench(self, stamp_ns: int, wrench: Vector) -> None:
+        """Say what the tool is meant to feel, so that it does not soften there; it counts as long as a plan would.
+
+        Args:
+            stamp_ns: From when on, on the clock of the states [ns].
+            wrench: On the tool, axes of base, (6,) [N, N·m].
+
+        Raises:
+            ShapeError: not six values.
+            NonFiniteError: a value is not finite.
+            ConfigError: no contact softens this arm.
+        """
+        if self._contact is None:
+            raise ConfigError("expected wrench", "nothing softens in contact; write 'contact' in config/control/")
+        expected = frozen("expected wrench", wrench, ndim=1)
+        if expected.shape != (6,):
+            raise ShapeError("expected wrench", expected="(6,)", got=expected.shape)
+        self._expected = (stamp_ns, expected)
+
+    def _expected_at(self, now_ns: int) -> Vector:
+        """What the tool is meant to feel now: nothing, unless somebody said so lately."""
+        stamp_ns, wrench = self._expected
+        age_ns = now_ns - stamp_ns
+        return wrench if 0 <= age_ns <= self.config.max_plan_age_ms * 1e6 else NO_WRENCH
 
     def creep_home(self) -> None:
         """Move the null-space posture towards home so slowly that the elbow never swings."""
@@ -145,17 +177,17 @@ class Impedance:
             self.start()
         T_des = self._pose.T if wish.T_base_ee_des is None else wish.T_base_ee_des
         if self._is_scheduled or wish.k_p_des is not None:
-            self._choose_stiffness(wish.k_p_des, wrench)
+            self._choose_stiffness(wish.k_p_des, wrench, self._expected_at(state.stamp_ns))
         return self.tool_torque(state, T_des, wish.rate_des)
 
-    def _choose_stiffness(self, k_p_des: Vector | None, wrench: Vector | None) -> None:
+    def _choose_stiffness(self, k_p_des: Vector | None, wrench: Vector | None, expected: Vector) -> None:
         """Aim at the plan's stiffness, else the one asked for; in unexpected contact at no more than that allows."""
         self._is_scheduled = True
         wanted = self._asked[0] if k_p_des is None else k_p_des
         if self._contact is not None:
             felt = UNKNOWN_WRENCH if wrench is None else wrench
             error = pose_error(self._model.T_base_ee, self._pose.T)
-            allowed = self._contact.step(felt, NO_WRENCH, error, self._pose.acceleration, self.config.dt)
+            allowed = self._contact.step(felt, expected, error, self._pose.acceleration, self.config.dt)
             wanted = np.minimum(wanted, allowed)
         self._wanted = (wanted, self._asked[1])
 

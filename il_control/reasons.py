@@ -24,6 +24,7 @@ class Reason(str, Enum):
     COLLISION_STOP = "arm too near to itself or an obstacle: pushed away"
     CONTACT_FORCE = "contact force above the limit: stopped until an operator resumes"
     NO_WRENCH = "contact force has a limit but no estimate: holding"
+    OPERATOR_STOP = "stopped by a person: stopped until an operator resumes"
     STALE_WRENCH = "wrench of the wrist sensor missing or too old: holding"
     NOT_FOLLOWING = "arm is not where it was sent: plans forgotten, held where it is"
     STALE_STATE = "joint state too old: gravity compensation and damping instead"
@@ -73,6 +74,7 @@ DEFAULTS: Mapping[Reason, Behaviour] = {
     Reason.NON_FINITE: Behaviour.COMPLIANT_STOP,
     Reason.STALE_STATE: Behaviour.COMPLIANT_STOP,
     Reason.CONTACT_FORCE: Behaviour.LATCHED_STOP,
+    Reason.OPERATOR_STOP: Behaviour.LATCHED_STOP,
 }
 
 

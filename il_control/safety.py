@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -92,13 +93,9 @@ class SafetyGate:
         """
         return self._latch.resume()
 
-    def demand_contact_force(self, mode: str) -> None:
-        """Refuse a mode with people near the arm unless somebody wrote the contact force limit down.
-
-        Raises:
-            ConfigError: it is missing; the message says which key to set and where.
-        """
-        self._safety.demand_contact_force(mode)
+    def stop(self, causes: Iterable[Reason]) -> None:
+        """Stop until :meth:`resume`; see :meth:`il_control.stop.StopLatch.latch`."""
+        self._latch.latch(causes)
 
     def reset(self) -> None:
         """Begin anew at the next measured state: for an arm that was switched on, or moved, meanwhile."""

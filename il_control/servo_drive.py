@@ -71,6 +71,11 @@ class ServoDrive:
         return None
 
     @property
+    def zeta(self) -> float | None:
+        """None, as :attr:`k_p`."""
+        return None
+
+    @property
     def T(self) -> Vector:
         """Pose that is followed, or that of the reference if it is a posture, (4, 4) [m]."""
         return self._reference.T
@@ -152,7 +157,7 @@ class ServoDrive:
         """
         raise ConfigError("guiding mode", self.hands_refusal)
 
-    def set_stiffness(self, k_p: Vector, zeta: float | None) -> None:
+    def set_stiffness(self, k_p: Vector | None, zeta: float | None) -> None:
         """Refuse.
 
         Raises:
@@ -160,6 +165,14 @@ class ServoDrive:
         """
         has = "has no stiffness; write wrist.admittance in config/control/ if it has a force sensor"
         raise ConfigError("stiffness", f"{self._takes}: it {has}")
+
+    def expect_wrench(self, stamp_ns: int, wrench: Vector) -> None:
+        """Refuse.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError("expected wrench", f"{self._takes}: it has no stiffness that contact could soften")
 
     def _begin(self, q: Vector) -> None:
         self._reference.begin(q)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from il_control.reasons import Behaviour, Reason, strongest
 
@@ -24,6 +24,10 @@ class StopLatch:
     def is_latched(self) -> bool:
         """Whether the arm stays stopped until :meth:`resume`."""
         return bool(self.causes)
+
+    def latch(self, causes: Iterable[Reason]) -> None:
+        """Stop for causes that no cycle found: a person's word, or a stop from before the controller began anew."""
+        self.causes = (*self.causes, *(r for r in dict.fromkeys(causes) if r not in self.causes))
 
     def update(self, reasons: set[Reason]) -> Behaviour:
         """Take the reasons of one cycle; return what to do in it."""

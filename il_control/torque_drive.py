@@ -61,6 +61,11 @@ class TorqueDrive:
         """Tool stiffness in force; None under the joint law and in hand guiding."""
         return self._impedance.k_p if self._is_spring else None
 
+    @property
+    def zeta(self) -> float | None:
+        """Damping ratio in force; None where :attr:`k_p` is."""
+        return self._impedance.zeta if self._is_spring else None
+
     def begin_of_motion(self, held: Wish | None) -> tuple[Vector, Vector]:
         """Where the law in force holds the arm; where it is measured to be under another law."""
         model, law = self._model, self._impedance
@@ -116,9 +121,13 @@ class TorqueDrive:
         """See :meth:`il_control.hands.Hands.set_mode`."""
         self._hands.set_mode(mode, direction)
 
-    def set_stiffness(self, k_p: Vector, zeta: float | None) -> None:
+    def set_stiffness(self, k_p: Vector | None, zeta: float | None) -> None:
         """See :meth:`il_control.impedance.Impedance.set_stiffness`."""
         self._impedance.set_stiffness(k_p, zeta)
+
+    def expect_wrench(self, stamp_ns: int, wrench: Vector) -> None:
+        """See :meth:`il_control.impedance.Impedance.expect_wrench`."""
+        self._impedance.expect_wrench(stamp_ns, wrench)
 
     def _without_bump(self, tau: Vector, *, is_new_law: bool) -> Vector:
         """Let what the old law had over the new fade out."""

@@ -86,7 +86,8 @@ class NodeView:
         doing_s: For how long [s].
         failed_s: Time since a transition failed [s]; None if none did.
         problem: Why, in the node's own words.
-        was_active: Whether it has been active since its process began: who deactivates it then means it.
+        was_active: Whether it was active, as far as the manager saw or the node says: who deactivated it then meant
+            it. None if it is inactive and has not said yet.
         services: Services of the graph's description that it does not offer.
     """
 
@@ -96,7 +97,7 @@ class NodeView:
     doing_s: float = 0.0
     failed_s: float | None = None
     problem: str = ""
-    was_active: bool = False
+    was_active: bool | None = False
     services: tuple[str, ...] = ()
 
 
@@ -208,4 +209,6 @@ def _unmoved(view: NodeView) -> str:
         return "does not answer what state it is in"
     if view.was_active:
         return f"is {view.state}: somebody took it down"
+    if view.was_active is None and view.state == "inactive":
+        return "is inactive, and has not said yet whether somebody took it down"
     return "" if view.state in ("unconfigured", "inactive") else f"is {view.state}"

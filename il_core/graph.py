@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from il_core.environment import (
     transport_profile,
 )
 from il_core.errors import ConfigError, nearest
-from il_core.graph_spec import AtEnd, Graph, NodeSpec
+from il_core.graph_spec import AtEnd, Graph, NodeSpec, Place
 from il_core.node_params import NodeParams, Parameter, load_node_params
 
 __all__ = [
@@ -83,9 +82,7 @@ class GraphOptions:
 
     def __post_init__(self) -> None:
         """Reject what ROS would not take as a namespace."""
-        if self.namespace and not re.fullmatch(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", self.namespace):
-            problem = f"'{self.namespace}' is no namespace; use letters, digits and _, such as left or cell_2/left"
-            raise ConfigError("graph options: namespace", problem)
+        Place(self.namespace)
 
 
 def options_from_text(values: Mapping[str, str]) -> GraphOptions:

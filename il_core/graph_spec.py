@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -20,6 +21,36 @@ class AtEnd(Enum):
     STOP = "the graph is taken down"
     RESPAWN = "the node is started again"
     IGNORE = "the others go on without it"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a graph runs, for those who join one that runs already.
+
+    Attributes:
+        namespace: In front of every name of ours, with or without slashes around; empty means none.
+        use_sim_time: Whether its clock is the simulator's.
+
+    Raises:
+        ConfigError: ROS would not take the namespace.
+    """
+
+    namespace: str = ""
+    use_sim_time: bool = False
+
+    def __post_init__(self) -> None:
+        """Reject what ROS would not take as a namespace."""
+        if self.namespace and not re.fullmatch(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", self.namespace):
+            problem = f"'{self.namespace}' is no namespace; use letters, digits and _, such as left or cell_2/left"
+            raise ConfigError("namespace", problem)
+
+    @property
+    def ros_arguments(self) -> list[str]:
+        """Command-line arguments for every node of a process; empty if there is nothing to say."""
+        space = self.namespace.strip("/")
+        words = ["-r", f"__ns:=/{space}"] if space else []
+        words += ["-p", "use_sim_time:=true"] if self.use_sim_time else []
+        return ["--ros-args", *words] if words else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@
 | CONTROL_SOURCE | diagnostic_msgs/DiagnosticArray: who drives and why, on change and at 2 Hz | controller -> all |
 | STIFFNESS | geometry_msgs/WrenchStamped in base: N/m and N·m/rad in force, 100 Hz | controller -> recorder |
 | WANTED_STIFFNESS | geometry_msgs/WrenchStamped in base: N/m and N·m/rad wanted | anybody -> controller |
+| EXPECTED_WRENCH | geometry_msgs/WrenchStamped in base: contact that does not soften | anybody -> controller |
+| DAMPING_RATIO | std_msgs/Float64: damping ratio wanted | anybody -> controller |
 | GUIDING_MODE | std_msgs/String: free, orientation_locked, position_locked, plane or axis [x y z] | anybody |
 | GO_TO_POSE | geometry_msgs/PoseStamped in base | anybody -> controller |
 | GO_TO_POSTURE | sensor_msgs/JointState (position) | anybody -> controller |
@@ -55,6 +57,8 @@ TARGET_GRIPPER = "control/target_gripper"
 CONTROL_SOURCE = "control/source"
 STIFFNESS = "control/stiffness"
 WANTED_STIFFNESS = "controller/stiffness"
+EXPECTED_WRENCH = "controller/expected_wrench"
+DAMPING_RATIO = "controller/damping_ratio"
 GUIDING_MODE = "controller/guiding_mode"
 GO_TO_POSE = "controller/go_to_pose"
 GO_TO_POSTURE = "controller/go_to_posture"
@@ -83,6 +87,7 @@ SIM_SUCCESS = "sim/success"  # std_msgs/Bool, 30 Hz, the task's own success test
 # Services (std_srvs/Trigger unless said otherwise)
 SIM_RESET = "sim/reset"  # uses parameter `seed` of sim_node
 CONTROLLER_HOLD = "controller/hold"  # forget plans and claims, hold where the arm is
+CONTROLLER_STOP = "controller/stop"  # stop, give way to a hand, and stay so until resumed
 CONTROLLER_RESUME = "controller/resume"  # let the arm move again after a latched stop
 CONTROLLER_TOUCH = "controller/touch_takeover"  # std_srvs/SetBool: whether a push takes the arm over
 RECORDER_START = "recorder/start"  # begin a take, after the countdown

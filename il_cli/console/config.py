@@ -47,7 +47,7 @@ class ConsoleConfig:
     preview_quality: int = 70
     preview_limit_kb_s: float = 500.0
     command_max_age_s: float = 2.0
-    stop_service: str = "controller/hold"
+    stop_service: str = "controller/stop"
     target_count: int = 0
 
     def __post_init__(self) -> None:

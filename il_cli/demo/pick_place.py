@@ -75,7 +75,8 @@ def measure_recordings(measured: Measured, recordings: list[Path]) -> None:
     from il_core.store.recording import Recording
 
     total: dict[str, dict[str, Any]] = {}
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float] = {}  # from the first message to the last
+    periods: dict[str, int] = {}
     for path in recordings:
         header = Recording.open(path).header
         for name, topic in header.topics.items():
@@ -83,8 +84,9 @@ def measure_recordings(measured: Measured, recordings: list[Path]) -> None:
             row["received"] += topic.received
             row["lost"] += sum(topic.lost.values())
             seconds[name] = seconds.get(name, 0.0) + topic.seconds
+            periods[name] = periods.get(name, 0) + max(0, topic.received - 1)
     for name, row in total.items():
-        row["rate_hz"] = row["received"] / seconds[name] if seconds[name] else 0.0
+        row["rate_hz"] = periods[name] / seconds[name] if seconds[name] else 0.0
     measured.record = {"episodes": len(recordings), "topics": total}
 
 

@@ -16,7 +16,7 @@ from il_core.bringup import BringUp, NodeView, TopicView, Transition, Verdict
 from il_core.clock import SteadyClock
 from il_core.graph import GraphOptions, graph
 from il_core.ros import qos
-from il_core.ros.diagnostics import Diagnostics, Level
+from il_core.ros.diagnostics import Diagnostics, Level, own_statuses
 from il_core.ros.node import run, spin
 from il_core.ros.params import Parameters, declare
 
@@ -69,10 +69,13 @@ class BringUpNode(Node):
         self._timer = self.create_timer(POLL_S, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
-        """Keep what a managed node says is wrong with it."""
-        for status in msg.status:
-            if status.name in self._clients_of:
-                self._problems[status.name] = status.message if status.level == DiagnosticStatus.ERROR else ""
+        """Keep what a managed node says is wrong with it, and of its past."""
+        for name, status in own_statuses(self, msg):
+            if name in self._clients_of:
+                for value in status.values:
+                    if value.key == "was_active":
+                        self._clients_of[name].hear(value.value == str(True))
+                self._problems[name] = status.message if status.level == DiagnosticStatus.ERROR else ""
 
     def _poll(self) -> None:
         for client in self._clients_of.values():

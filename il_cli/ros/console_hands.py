@@ -105,7 +105,7 @@ class GraphHands:
             raise GraphError(f"the stop was answered, but '{topics.CONTROL_SOURCE}' does not tell who drives")
         if drive != "hold":
             raise GraphError(f"the arm was stopped, but {drive} drives it again: let go, or switch it off")
-        return "the arm holds" + (", the policy is stopped" if has_policy else "")
+        return "the arm is stopped" + (", and the policy" if has_policy else "")
 
     async def _stop(self) -> str:
         return await self.calls.ask(self._stop_service, Trigger.Request(), QUICK_S)

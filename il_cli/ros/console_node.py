@@ -24,6 +24,7 @@ from il_core.clock import SteadyClock
 from il_core.config import load_setup
 from il_core.graph import CAMERA_NODE
 from il_core.ros import qos
+from il_core.ros.diagnostics import own_statuses
 from il_core.ros.node import run
 from il_core.ros.params import declare
 
@@ -119,8 +120,8 @@ class ConsoleNode(Node):
         return lines
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
-        for status in msg.status:
-            self._board.hear(status.name, self._heard(status))
+        for name, status in own_statuses(self, msg):
+            self._board.hear(name, self._heard(status))
 
     def _on_source(self, msg: DiagnosticArray) -> None:
         for status in msg.status:

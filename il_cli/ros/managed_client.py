@@ -45,6 +45,7 @@ class ManagedClient:
         self._doing: tuple[Future, int, Transition] | None = None
         self._failed_ns: int | None = None
         self.is_ours = self._was_active = False
+        self._told_active: bool | None = None
 
     @property
     def is_active(self) -> bool:
@@ -55,6 +56,10 @@ class ManagedClient:
     def is_idle(self) -> bool:
         """Whether no transition runs."""
         return self._doing is None
+
+    def hear(self, was_active: bool) -> None:
+        """Take the node's own word whether it was active since it was configured, perhaps before this manager came."""
+        self._told_active = was_active
 
     def poll(self) -> None:
         """Take answers, notice a new process, ask for the state."""
@@ -113,6 +118,6 @@ class ManagedClient:
             doing_s=0.0 if doing is None else (now_ns - doing[1]) / 1e9,
             failed_s=None if self._failed_ns is None else (now_ns - self._failed_ns) / 1e9,
             problem=problem,
-            was_active=self._was_active,
+            was_active=self._was_active or (self._told_active if self.state == "inactive" else False),
             services=services,
         )

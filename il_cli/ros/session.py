@@ -21,8 +21,10 @@ from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from il_core import topics
 from il_core.errors import GraphError
+from il_core.graph_spec import Place
 from il_core.ros import qos
 from il_core.ros.convert import pose_chunk_msg
+from il_core.ros.diagnostics import own_statuses
 from il_core.ros.node import spin
 from il_core.types import ActionChunk, EePose
 from il_core.wire import ee_pose_from
@@ -31,15 +33,16 @@ POLL_S = 0.01
 # A service can be called before its server has found our reply channel, and then the answer is lost:
 # wait a moment after finding it, and ask again if nothing comes.
 MATCH_S, ATTEMPTS = 0.2, 2
+HERE = Place()
 MAX_PATH = 60_000  # ten minutes of tool poses at 100 Hz
 
 
 class Session:
     """Watches a graph from a thread of its own; every wait has a limit and names what was missing."""
 
-    def __init__(self, name: str = "il_session") -> None:
-        """Join the ROS graph as node ``name``; use as a context manager."""
-        self._name = name
+    def __init__(self, name: str = "il_session", place: Place = HERE) -> None:
+        """Join the ROS graph at ``place`` as node ``name``; use as a context manager."""
+        self._name, self._place = name, place
         self._stop = threading.Event()
         self._clients: dict[str, Any] = {}
         self.diagnostics: dict[str, dict[str, str]] = {}
@@ -49,7 +52,7 @@ class Session:
 
     def __enter__(self) -> Session:
         """Start the node and its thread."""
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=self._place.ros_arguments, signal_handler_options=SignalHandlerOptions.NO)
         self.node = Node(self._name)
         self._watch(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, qos.STREAM)
         self._watch(PoseStamped, topics.EE_POSE, self._on_ee_pose, qos.STREAM)
@@ -89,9 +92,9 @@ class Session:
         return self._flags[topic]
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
-        for status in msg.status:
+        for name, status in own_statuses(self.node, msg):
             values = {kv.key: kv.value for kv in status.values}
-            self.diagnostics[status.name] = {**values, "message": status.message}
+            self.diagnostics[name] = {**values, "message": status.message}
 
     def _on_ee_pose(self, msg: PoseStamped) -> None:
         if len(self.path) < MAX_PATH:

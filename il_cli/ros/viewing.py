@@ -19,6 +19,7 @@ from il_core import topics, wire
 from il_core.config import Setup
 from il_core.errors import IlError
 from il_core.ros import qos
+from il_core.ros.diagnostics import own_statuses
 
 ARM_HZ, POSE_HZ, WRENCH_HZ = 30.0, 30.0, 50.0
 LEVELS = {b"\x00": "INFO", b"\x01": "WARN", b"\x02": "ERROR", b"\x03": "WARN"}
@@ -101,8 +102,8 @@ class Viewing:
 
     def _diagnostics(self, msg: DiagnosticArray) -> None:
         """What nodes tell, when it changes."""
-        for status in msg.status:
-            if self._said.get(status.name) != status.message:
-                self._said[status.name] = status.message
+        for name, status in own_statuses(self._node, msg):
+            if self._said.get(name) != status.message:
+                self._said[name] = status.message
                 level = LEVELS.get(bytes(status.level), "INFO")
-                self._scene.says(wire.stamp_ns(msg.header.stamp), status.name, level, status.message)
+                self._scene.says(wire.stamp_ns(msg.header.stamp), name, level, status.message)

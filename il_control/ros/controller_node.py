@@ -19,6 +19,7 @@ from il_control.config import control_file, load_control_config
 from il_control.cycle import CycleReport, make_cycle
 from il_control.model import ArmModel
 from il_control.pace import Pace
+from il_control.reasons import Reason
 from il_control.report import CycleStatistics, stop_values
 from il_control.ros.arm_output import ArmOutputParams
 from il_control.ros.seat import Seat
@@ -60,7 +61,7 @@ class ControllerNode(ManagedNode):
     """Turns messages into offers to the control cycle, and its reports into messages.
 
     Every activation begins with a new cycle, which holds the arm where it first sees it. Nothing but the joint
-    states is listened to before, so that no order from before takes effect then.
+    states is listened to before, so that no order from before takes effect then. Only a latched stop stays.
     """
 
     def __init__(self) -> None:
@@ -70,6 +71,7 @@ class ControllerNode(ManagedNode):
         self._clock_ns, self._steady_ns = RosClock(self).now_ns, SteadyClock().now_ns
         self._refused, self._ignored = Counter[str](), Counter[str]()
         self._is_driving = False
+        self._stopped_by: tuple[Reason, ...] = ()  # latched stop of the last activation
         self._last: tuple[ArmState, CycleReport] | None = None
 
     def configure(self) -> None:
@@ -90,6 +92,8 @@ class ControllerNode(ManagedNode):
     def activate(self) -> None:
         """Hold the arm where it is from its next state on, and listen to those who want to move it."""
         self._cycle = make_cycle(self._setup, self._config)
+        if self._stopped_by:
+            self._cycle.stop(self._stopped_by)
         # Torques answer every state; positions and velocities are as fast as their answers are many.
         is_torque = self._setup.robot.interface is Interface.EFFORT
         self._pace = None if is_torque else Pace(self._cycle.config.dt)
@@ -163,13 +167,15 @@ class ControllerNode(ManagedNode):
         values |= {"source": report.source.value, "plan": report.mode.value}
         values |= stop_values(self._cycle)
         reasons = "; ".join(sorted(r.value for r in report.reasons))
-        self.diagnostics.publish(Level.WARN if reasons else Level.OK, reasons or report.source.value, values)
+        stopped = values.get("stopped_why")
+        level = Level.WARN if reasons or stopped else Level.OK
+        self.diagnostics.publish(level, reasons or str(stopped or report.source.value), values)
 
     def deactivate(self) -> None:
         """Bring the arm to rest, and leave it to gravity compensation or to its own servo; then send nothing more."""
         if not self._is_driving:
             return
-        self._is_driving = False
+        self._is_driving, self._stopped_by = False, self._cycle.stop_causes
         end_ns = self._steady_ns() + LEAVING_NS
         while self._steady_ns() < end_ns:  # the executor waits for this transition, so states are taken here
             taken = self._states.handle.take_message(JointState, False)

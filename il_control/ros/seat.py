@@ -8,7 +8,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float64, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
@@ -48,22 +48,27 @@ class Seat:
         self._node, self._cycle, self._joints = node, cycle, joints
         self._told: Change | None = None
         self._cycles = 0
+        self._zeta: float | None = None
         self._source = Diagnostics(node, "control source", topics.CONTROL_SOURCE)
         self._stiffness = node.create_publisher(WrenchStamped, topics.STIFFNESS, qos.STREAM)
         for name, source in CLAIMS.items():
             node.create_service(SetBool, topics.claim(name), self._claimer(source))
         node.create_service(Trigger, topics.CONTROLLER_HOLD, self._on_hold)
+        node.create_service(Trigger, topics.CONTROLLER_STOP, self._on_stop)
         node.create_service(Trigger, topics.CONTROLLER_RESUME, self._on_resume)
         node.create_service(SetBool, topics.CONTROLLER_TOUCH, self._on_touch)
         subscribe(PoseStamped, topics.GO_TO_POSE, self._on_go_to_pose, qos.COMMAND)
         subscribe(JointState, topics.GO_TO_POSTURE, self._on_go_to_posture, qos.COMMAND)
         subscribe(WrenchStamped, topics.WANTED_STIFFNESS, self._on_stiffness, qos.COMMAND)
+        subscribe(WrenchStamped, topics.EXPECTED_WRENCH, self._on_expected_wrench, qos.COMMAND)
+        subscribe(Float64, topics.DAMPING_RATIO, self._on_damping, qos.COMMAND)
         subscribe(WrenchStamped, topics.WRIST_WRENCH, self._on_wrench, qos.LATEST)
         subscribe(String, topics.GUIDING_MODE, self._on_guiding_mode, qos.COMMAND)
         subscribe(MultiDOFJointTrajectory, topics.REPLAY_CHUNK, self._on_replay, qos.COMMAND)
 
     def report(self, report: CycleReport) -> None:
         """Tell what changed in a cycle."""
+        self._zeta = report.zeta
         if report.change is not self._told:
             self._told = report.change
             self.tell()
@@ -81,7 +86,7 @@ class Seat:
             self._stiffness.publish(msg)
 
     def tell(self) -> None:
-        """Say who drives, and why."""
+        """Say who drives, and why, and the damping ratio in force."""
         change = self._told
         source = change.after if change else Source.HOLD
         claim = self._cycle.claim
@@ -89,7 +94,7 @@ class Seat:
             "source": source.value,
             "before": change.before.value if change else "",
             "claim": claim.value if claim else "",
-        }
+        } | ({} if self._zeta is None else {"damping_ratio": f"{self._zeta:.3f}"})
         self._source.publish(Level.OK, change.cause if change else "nobody drove yet", values)
 
     def _claimer(self, source: Source) -> Callable[[SetBool.Request, SetBool.Response], SetBool.Response]:
@@ -108,6 +113,11 @@ class Seat:
     def _on_hold(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._cycle.hold()
         response.success, response.message = True, "holding; plans, targets and claims forgotten"
+        return response
+
+    def _on_stop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self._cycle.stop()
+        response.success, response.message = True, f"stopped until '{topics.CONTROLLER_RESUME}' is called"
         return response
 
     def _on_resume(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -144,14 +154,27 @@ class Seat:
         direction = np.array([float(word) for word in words[1:]]) if words[1:] else None
         self._cycle.set_guiding(GuidingMode(words[0]), direction)
 
+    def _on_expected_wrench(self, msg: WrenchStamped) -> None:
+        self._cycle.expect_wrench(wire.stamp_ns(msg.header.stamp), _base_wrench(msg))
+
+    def _on_damping(self, msg: Float64) -> None:
+        self._cycle.set_stiffness(None, msg.data)
+
     def _on_stiffness(self, msg: WrenchStamped) -> None:
-        self._cycle.set_stiffness(_wrench(msg))
+        self._cycle.set_stiffness(_base_wrench(msg))
 
 
 def _wrench(msg: WrenchStamped) -> Vector:
     """Six numbers in the message's frame, force first, (6,)."""
     f, t = msg.wrench.force, msg.wrench.torque
     return np.array([f.x, f.y, f.z, t.x, t.y, t.z])
+
+
+def _base_wrench(msg: WrenchStamped) -> Vector:
+    """The same of a message that must be in base, or name no frame."""
+    if msg.header.frame_id not in ("", convert.BASE_FRAME):
+        raise ConfigError("wrench", f"expected frame '{convert.BASE_FRAME}', got '{msg.header.frame_id}'")
+    return _wrench(msg)
 
 
 def _refusal(ask: Callable[[], str]) -> str:

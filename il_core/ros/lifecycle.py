@@ -56,6 +56,7 @@ class ManagedNode(LifecycleNode):
         self.problem = ""
         self.is_leaving = False
         self._error: Exception | None = None
+        self._was_active = False  # since it was configured: tells a manager that somebody deactivated it
         self._is_starting = self._is_begun = False  # is_begun: activating it was at least tried
         self._configured: list[Any] = []  # entities that cleaning up destroys
         self._activated: list[Any] = []  # and those that deactivating does
@@ -136,7 +137,9 @@ class ManagedNode(LifecycleNode):
             with self._collecting(self._activated):
                 self.activate()
 
-        return self._attempt("activate", act, self._undo_activate)
+        result = self._attempt("activate", act, self._undo_activate)
+        self._was_active |= result == TransitionCallbackReturn.SUCCESS
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Transition of the life cycle: active to inactive."""
@@ -144,6 +147,7 @@ class ManagedNode(LifecycleNode):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Transition of the life cycle: inactive to unconfigured."""
+        self._was_active = False
         return self._attempt("clean up", self._undo_configure)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -213,7 +217,7 @@ class ManagedNode(LifecycleNode):
             return
         level = Level.ERROR if self.problem else Level.WARN
         text = self.problem or f"{self.state}: {_WAITS.get(self.state, 'in between')}"
-        self.diagnostics.publish(level, text, {"lifecycle": self.state})
+        self.diagnostics.publish(level, text, {"lifecycle": self.state, "was_active": self._was_active})
 
     def _entities(self) -> Iterator[Any]:
         for entities in (self.timers, self.services, self.clients, self.subscriptions, self.publishers):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("rclpy")
-from lifecycle_msgs.srv import GetState  # noqa: E402 - needs ROS
+from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402 - needs ROS
 
 from il_cli.process import Supervisor  # noqa: E402
 from il_cli.ros.session import Session  # noqa: E402
@@ -44,6 +44,11 @@ def test_a_graph_comes_up_in_order_names_what_is_missing_and_goes_down_in_revers
             answer = session.call(GetState, f"{name}/get_state", GetState.Request(), LIMIT_S)
             return str(answer.current_state.label)
 
+        def change(name: str, transition: str) -> None:
+            request = ChangeState.Request()
+            request.transition.label = transition
+            assert session.call(ChangeState, f"{name}/change_state", request, LIMIT_S).success
+
         wait_said("bringup: controller", "is inactive: waits for 'joint_states', never received, nobody publishes it")
         wait_said("bringup: sim", "is not running")
         wait_said("bringup: teleop", "is inactive: waits for 'control/ee_pose', never received")
@@ -70,4 +75,11 @@ def test_a_graph_comes_up_in_order_names_what_is_missing_and_goes_down_in_revers
                 assert (state("teleop"), state("controller")) == ("unconfigured", "unconfigured")
                 log = managed.log_path("bringup").read_text()
                 assert log.index("deactivate teleop") < log.index("deactivate controller")
+
+                for transition in ("configure", "activate", "deactivate"):
+                    change("controller", transition)
+                with Supervisor(Graph("manager", (manager,)), tmp_path / "restarted"):
+                    wait_said("bringup: controller", "is inactive: somebody took it down")
+                    assert state("controller") == "inactive", "a person deactivated it before this manager came"
+                    wait_said("bringup: teleop", "is inactive: waits for 'control/ee_pose'")
     assert managed.processes["controller"].returncode == 0

@@ -214,9 +214,12 @@ def test_the_arm_goes_home_when_asked_twice_and_stops_when_told_once(session: Se
     wait_text(tablet, "#toast", "the arm goes home")
     tablet.tap("#halt")
     tablet.until(lambda: halt_class(tablet) == "confirmed", "the stop is confirmed")
-    assert "the arm holds" in tablet.text("#halt-text")
+    assert "the arm is stopped" in tablet.text("#halt-text")
     wait_text(tablet, "#drive-source", "hold")
-    session.wait(lambda: session.diagnostics["controller"]["source"] == "hold", 30.0, "the controller holds")
+    wait_text(tablet, "#drive-cause", "stopped by a person")
+    session.wait(lambda: session.diagnostics["controller"].get("stopped_by") == "operator_stop", 30.0, "it is told")
+    tablet.tap("#resume")
+    session.wait(lambda: "stopped_by" not in session.diagnostics["controller"], 30.0, "the arm may move again")
 
 
 def test_a_lost_network_is_told_the_stop_keeps_trying_and_nothing_is_done_twice(

@@ -9,7 +9,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from sensor_msgs.msg import JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float64, String
 
 from il_cli.process import Supervisor
 from il_cli.ros.session import Session
@@ -30,7 +30,7 @@ class Rig:
         self.session, self.nodes, node = session, nodes, session.node
         self.joints = wire.JointMap(load_setup("draw_symbol").robot)
         self.sources, self.stiffness = deque(maxlen=1000), deque(maxlen=10)
-        self.state = None
+        self.state, self.damping = None, ""
         self._lock = threading.Lock()
         node.create_subscription(DiagnosticArray, topics.CONTROL_SOURCE, self._on_source, qos.STREAM)
         node.create_subscription(WrenchStamped, topics.STIFFNESS, self._on_stiffness, qos.STREAM)
@@ -39,6 +39,7 @@ class Rig:
             topics.GO_TO_POSE: PoseStamped,
             topics.GO_TO_POSTURE: JointState,
             topics.WANTED_STIFFNESS: WrenchStamped,
+            topics.DAMPING_RATIO: Float64,
             topics.GUIDING_MODE: String,
             topics.TELEOP_POSE: PoseStamped,
         }
@@ -50,6 +51,7 @@ class Rig:
 
     def _on_source(self, msg):
         values = {kv.key: kv.value for kv in msg.status[0].values}
+        self.damping = values.get("damping_ratio", "")
         self.sources.append((values["source"], msg.status[0].message, values["claim"]))
 
     def _on_stiffness(self, msg):
@@ -146,6 +148,10 @@ def test_stiffness_asked_for_is_the_one_in_force_and_told(rig):
         return f is not None and (f.x, f.y, f.z) == (400.0, 500.0, 600.0)
 
     rig.order(topics.WANTED_STIFFNESS, msg, is_told, "the stiffness asked for")
+
+
+def test_a_damping_ratio_asked_for_is_the_one_in_force_and_told(rig):
+    rig.order(topics.DAMPING_RATIO, Float64(data=0.7), lambda: rig.damping == "0.700", "the damping asked for")
 
 
 def test_an_unknown_guiding_mode_is_counted_as_refused(rig):

@@ -18,12 +18,13 @@ from il_cli.process import Supervisor  # noqa: E402
 from il_cli.ros.session import Session  # noqa: E402
 from il_core.config import load_setup  # noqa: E402
 from il_core.graph import GraphOptions, graph  # noqa: E402
+from il_core.graph_spec import Place  # noqa: E402
 from il_policy import checkpoint  # noqa: E402
 from il_policy.config import Head, NetworkConfig, TrainConfig  # noqa: E402
 from il_policy.policy import ChunkModel  # noqa: E402
 
 pytestmark = pytest.mark.ros
-TASK = "draw_symbol"
+TASK, LEFT = "draw_symbol", Place("left")  # in a namespace: the arm is one of several
 
 
 def untrained(folder: Path) -> Path:
@@ -46,15 +47,17 @@ def test_an_attempt_runs_from_enter_to_enter_and_leaves_the_arm_holding(tmp_path
             time.sleep(0.05)
         os.write(writes, b"\n")
 
-    with Supervisor(graph("sim", GraphOptions(task=TASK)), tmp_path / "sim") as sim, Session() as session:
+    sim_graph = graph("sim", GraphOptions(task=TASK, namespace=LEFT.namespace))
+    with Supervisor(sim_graph, tmp_path / "sim") as sim, Session(place=LEFT) as session:
         sim.wait_ready(30.0)
-        seat = Seat(session, Person(said.append, reads), TASK, 1.5, tmp_path)
+        seat = Seat(session, Person(said.append, reads), TASK, 1.5, tmp_path, LEFT)
         typist = threading.Thread(target=type_enter, args=("Enter begin",))
         typist.start()
         made = seat.attempt(policy, "attempt 1 of 2: put the scene back as scene 0", lambda: None)
         typist.join()
         assert made is not None and 1.4 < made.seconds < 5.0
         assert made.plans >= 1 and len(made.path) > 5 and np.isfinite(made.path).all()
+        assert "left/controller" not in session.diagnostics, "names of nodes are those inside the namespace"
         assert not any("secret_name" in line for line in said)
         session.wait(lambda: session.diagnostics.get("controller", {}).get("source") != "policy", 5.0, "hold")
     os.close(writes)

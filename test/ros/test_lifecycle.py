@@ -146,6 +146,25 @@ def test_a_controller_that_is_deactivated_in_a_motion_brings_the_arm_to_rest_and
     rig.to("controller", "deactivate", "cleanup", "configure", "activate")
 
 
+def test_a_latched_stop_outlasts_deactivation_and_only_a_person_ends_it(rig: Rig) -> None:
+    rig.session.trigger(topics.CONTROLLER_STOP)
+    rig.wait_said("controller", "stopped by a person")
+    rig.to("controller", "deactivate", "activate", "deactivate", "cleanup", "configure", "activate")
+    rig.wait_said("controller", "stopped by a person")
+    count, q_rest = rig.setpoints, rig.q()
+    rig.wait(lambda: rig.order.get_subscription_count() > 0, "the controller listens")
+    wish = JointState(name=rig.joints.names, position=[float(x) for x in q_rest + 0.3])
+    rig.order.publish(wish)
+    rig.wait(lambda: rig.setpoints > count + 500, "setpoints")
+    assert np.abs(rig.q() - q_rest).max() < 0.02, "what is asked for in a stop is not done"
+
+    assert rig.session.trigger(topics.CONTROLLER_RESUME) == "the arm may move"
+    rig.wait_said("controller", "hold")
+    assert np.abs(rig.q() - q_rest).max() < 0.02, "nor after it"
+    rig.order.publish(wish)
+    rig.wait(lambda: np.abs(rig.q() - q_rest).max() > 0.1, "a wish after the stop is followed")
+
+
 def test_a_take_that_runs_when_the_recorder_is_deactivated_is_kept_whole(rig: Rig) -> None:
     rig.to("recorder", "configure")
     with pytest.raises(GraphError, match="the recorder is inactive; activate it first"):

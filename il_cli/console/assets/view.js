@@ -175,7 +175,7 @@ export function showHalt(halting) {
   button.className = isOpen ? "trying" : isConfirmed ? "confirmed" : "";
   put(
     "halt-text",
-    isOpen ? `sent ${halting.tries} times, not confirmed yet` : isConfirmed ? `confirmed: ${halting.text}` : "hold the arm, stop the policy",
+    isOpen ? `sent ${halting.tries} times, not confirmed yet` : isConfirmed ? `confirmed: ${halting.text}` : "stop the arm and the policy",
   );
   const isAlarm = Boolean(isOpen && (halting.text || lastedMs > 1500));
   byId("alarm").hidden = !isAlarm;

@@ -53,6 +53,27 @@ def test_teleoperation_drives_while_it_talks_and_then_the_arm_holds(cycle, home)
     assert reports[-1].setpoint.gripper == 0.0
 
 
+def test_a_stop_by_a_person_ends_all_that_was_asked_and_refuses_more_until_resumed(cycle, home):
+    T = cycle.step(*at(home, 0)).T_base_ee
+    T_des = T @ pose([0.0, 0.0, 0.05])
+    for t in range(1, 50):
+        cycle.offer_command(ArmCommand(T0 + t * MS, T_des, 1.0))
+        report = cycle.step(*at(home, t))
+    assert report.source is Source.TELEOP
+    cycle.stop()
+    for t in range(50, 300):
+        cycle.offer_command(ArmCommand(T0 + t * MS, T_des, 1.0))
+        report = cycle.step(*at(home, t))
+    assert cycle.stop_causes == (Reason.OPERATOR_STOP,)
+    np.testing.assert_allclose(report.setpoint.tau, cycle.step(*at(home, 300)).setpoint.tau, atol=1e-9)
+    assert cycle.resume() == ""
+    report = cycle.step(*at(home, 301))
+    assert report.source is Source.HOLD
+    np.testing.assert_allclose(report.T_base_ee_des, T, atol=1e-6)
+    cycle.offer_command(ArmCommand(T0 + 302 * MS, T_des, 1.0))
+    assert cycle.step(*at(home, 302)).source is Source.TELEOP
+
+
 def test_targets_move_smoothly_at_every_change_of_source(cycle, home, config):
     T = cycle.step(*at(home, 0)).T_base_ee
     far = T @ pose([0.2, 0.0, 0.1])

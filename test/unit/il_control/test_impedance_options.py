@@ -14,7 +14,7 @@ from il_control.laws.contact_adaptive import ContactConfig
 from il_control.model import ArmModel
 from il_control.touch import TouchConfig
 from il_control.tracker import Wish
-from il_core.errors import ConfigError, ShapeError
+from il_core.errors import ConfigError, NonFiniteError, ShapeError
 from il_core.geometry import pose
 from il_core.types import ActionChunk, ArmCommand, ArmState
 
@@ -39,6 +39,23 @@ def plan(T, k_p, start_ms, row_ms=100):
     return ActionChunk(
         T0 + start_ms * MS, row_ms * MS, T0 + (start_ms - 1) * MS, T_base_ee_des=np.stack([T] * len(k_p)), k_p_des=k_p
     )
+
+
+def test_a_damping_ratio_asked_for_is_ramped_bounded_and_changes_the_torque_not_the_stiffness(setup, home):
+    cycle = make_cycle(setup)
+    step(cycle, home, 0)
+    v = np.array([0.05, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    before = step(cycle, home, 1, v)
+    cycle.set_stiffness(None, 0.6)
+    reports = [step(cycle, home, t, v) for t in range(2, 400)]
+    assert 0.6 < reports[0].zeta < before.zeta
+    assert reports[-1].zeta == pytest.approx(0.6)
+    np.testing.assert_array_equal(reports[-1].k_p, before.k_p)
+    assert abs(reports[-1].setpoint.tau[0]) < 0.8 * abs(before.setpoint.tau[0])
+    cycle.set_stiffness(None, 0.01)
+    assert [step(cycle, home, t) for t in range(400, 800)][-1].zeta == cycle.config.stiffness_bounds.zeta[0]
+    with pytest.raises(NonFiniteError, match="damping ratio"):
+        cycle.set_stiffness(None, float("nan"))
 
 
 def test_the_stiffness_of_a_plan_is_in_force_row_by_row_and_kept_while_holding(setup, home):
@@ -126,6 +143,23 @@ def test_an_unexpected_contact_softens_the_tool_and_its_end_stiffens_it_again(se
     for _ in range(1200):
         law.torque(state, wish, set(), np.zeros(6))
     np.testing.assert_allclose(law.k_p[:3], 600.0, rtol=1e-6)
+
+
+def test_a_contact_that_is_expected_softens_nothing_until_the_expectation_is_old(setup, config, home):
+    law, wish = contact_law(setup, config)
+    push = np.array([0.0, 15.0, 0.0, 0.0, 0.0, 0.0])
+    law.expect_wrench(0, push)
+    life_ms = int(law.config.max_plan_age_ms)
+    for t in range(life_ms):
+        law.torque(ArmState(t * MS, home, np.zeros(7), np.zeros(7), 1.0), wish, set(), push)
+    np.testing.assert_allclose(law.k_p[:3], 600.0)
+    for t in range(life_ms, life_ms + 300):
+        law.torque(ArmState(t * MS, home, np.zeros(7), np.zeros(7), 1.0), wish, set(), push)
+    np.testing.assert_allclose(law.k_p[:3], 150.0, rtol=1e-6)
+    with pytest.raises(ShapeError, match="expected wrench"):
+        law.expect_wrench(0, np.zeros(3))
+    with pytest.raises(ConfigError, match="nothing softens"):
+        Impedance(config, setup.robot, ArmModel(setup)).expect_wrench(0, push)
 
 
 def test_without_an_estimate_the_tool_stays_as_soft_as_it_was(setup, config, home):

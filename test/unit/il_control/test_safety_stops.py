@@ -118,10 +118,10 @@ def test_a_limit_without_an_estimate_holds_the_arm_and_says_so():
 
 def test_a_mode_with_people_needs_the_contact_force_written_down_if_only_as_not_monitored():
     with pytest.raises(ConfigError, match="'safety.contact_force_max_n' is missing and 'hand guiding' demands it") as e:
-        gate_with().demand_contact_force("hand guiding")
+        SafetyConfig().demand_contact_force("hand guiding")
     assert "config/control/" in str(e.value)
     for stated in (30.0, None):
-        gate_with(contact_force_max_n=stated).demand_contact_force("hand guiding")
+        SafetyConfig(contact_force_max_n=stated).demand_contact_force("hand guiding")
     assert Reason.CONTACT_FORCE not in run(gate_with(contact_force_max_n=None), wrench=force(900.0))[1]
 
 

@@ -92,6 +92,8 @@ def test_a_failed_transition_is_tried_again_later_and_its_reason_told(record):
 
 
 def test_a_node_that_somebody_took_down_is_left_to_them(record):
+    verdict = record.judge({"controller": replace(INACTIVE, was_active=None)}, flowing(record))
+    assert not verdict.steps and "has not said yet" in verdict.reasons["controller"]
     verdict = record.judge({"controller": replace(INACTIVE, was_active=True)}, flowing(record))
     assert not verdict.steps
     assert verdict.reasons["controller"] == "controller is inactive: somebody took it down"
