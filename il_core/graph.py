@@ -232,6 +232,7 @@ _CATALOGUE = {
     "operator": _Entry("il_sim.ros.operator_node", (), (topics.OPERATOR_PERFORM,)),
     MANAGER: _Entry("il_cli.ros.bringup_node", (), ("bringup/get_parameters",), AtEnd.RESPAWN),
 }
+_OWN_OUTPUT = "effort_setpoint"  # default of the controller's parameter
 _READ_PICTURES = ("recorder", "policy")
 
 
@@ -253,11 +254,15 @@ def _node(
     images = tuple(t for c in cameras for t in (topics.color(c), topics.depth(c)))
     is_foreign = name in _READ_PICTURES and options.cameras not in ("", CAMERA_NODE)
     ours, theirs = (f.of(name, namespace) for f in files)
+    parameters = {**ours, **_parameters(name, options), **more, **theirs}
+    signs = tuple(t for topic in entry.topics for t in (images if topic == _IMAGES else (topic,)))
+    if parameters.get("output", _OWN_OUTPUT) != _OWN_OUTPUT:  # the controller talks to one of ros2_control's
+        signs = tuple(topic for topic in signs if topic != topics.EFFORT_SETPOINT)
     return NodeSpec(
         name,
         entry.module,
-        {**ours, **_parameters(name, options), **more, **theirs},
-        tuple(t for topic in entry.topics for t in (images if topic == _IMAGES else (topic,))),
+        parameters,
+        signs,
         entry.services,
         load_camera_topics(options.cameras).remaps(cameras) if is_foreign else {},
         namespace,

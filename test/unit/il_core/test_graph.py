@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from il_core import topics
 from il_core.errors import ConfigError
 from il_core.graph import (
     GRAPHS,
@@ -110,6 +111,13 @@ def test_the_graph_of_a_real_arm_has_no_simulator_whatever_is_asked_for():
     assert names("robot") == ["controller", "description"]
     assert names("robot", operator=True, view=True) == ["controller", "description"]
     assert names("robot", cameras="camera_node") == ["camera", "controller", "description"]
+
+
+def test_a_controller_that_talks_to_one_of_ros2_control_is_not_waited_for_on_our_own_topic(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({"controller": {"ros__parameters": {"output": "forward"}}}))
+    assert graph("sim").node("controller").topics == (topics.EE_POSE, topics.EFFORT_SETPOINT)
+    assert graph("sim", GraphOptions(params=str(file))).node("controller").topics == (topics.EE_POSE,)
 
 
 def test_a_namespace_is_in_front_of_every_node_and_nothing_else_is_absolute():
