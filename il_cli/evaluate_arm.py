@@ -21,6 +21,7 @@ from il_core.errors import ConfigError, GraphError
 from il_core.graph_spec import Place
 
 if TYPE_CHECKING:
+    from il_cli.ros.homing import Homing
     from il_cli.ros.session import Session
 
 READY_S = 60.0
@@ -158,13 +159,14 @@ def evaluate_arm(
     about = {"task": setup.task.name, "scenes": scenes, "seed": seed, "policies": policies}
     log = TrialLog(out / "trials.jsonl", about)
     os.environ.update(ros_environment(os.environ))
+    from il_cli.ros.homing import Homing
     from il_cli.ros.live_picture import LivePicture
     from il_cli.ros.session import Session
 
     order = blind_order(len(checkpoints), scenes, seed)
     with Session(place=place) as session, contextlib.ExitStack() as stack:
         live = stack.enter_context(LivePicture(session.node, shown.camera)) if shown is not None else None
-        seat = Seat(session, Person(print), task, limit_s, out, place)
+        seat = Seat(session, Person(print), task, limit_s, out, place, Homing(session, setup.robot))
 
         def attempt(turn: Turn, question: str) -> Try | None:
             def while_waiting() -> None:
@@ -189,6 +191,7 @@ class Seat:
         limit_s: Longest attempt [s].
         out: Folder of the results.
         place: Where that graph runs.
+        homing: Sends its arm home.
     """
 
     session: Session
@@ -197,6 +200,7 @@ class Seat:
     limit_s: float
     out: Path
     place: Place
+    homing: Homing
 
     def attempt(self, checkpoint: Path, question: str, while_waiting: Callable[[], None]) -> Try | None:
         """One attempt of a policy, whose node is started for it; None = the person quit.
@@ -220,8 +224,10 @@ class Seat:
         alone = replace(whole, nodes=(whole.node("policy"),))
         with Supervisor(alone, self.out / "log") as supervisor:
             session.trigger(topics.CONTROLLER_HOLD)
-            answers = {"": "begin; Enter again ends the attempt"}
-            if self.person.ask(question, answers, while_waiting) == Person.QUIT:
+            answers = {"": "begin; Enter again ends the attempt", "h": "the arm goes home first: keep clear"}
+            while (answer := self.person.ask(question, answers, while_waiting)) == "h":
+                self._go_home()
+            if answer == Person.QUIT:
                 return None
             session.wait_status("policy", "ready", READY_S, supervisor.check)
             session.path.clear()
@@ -239,6 +245,13 @@ class Seat:
             plans = int(session.diagnostics.get("policy", {}).get("chunks", "0"))
         path = np.array([pose.T_base_ee[:3, 3] for pose in session.path[::KEEP_EVERY]]).reshape(-1, 3)
         return Try(seconds, plans, path)
+
+    def _go_home(self) -> None:
+        """Send the arm home; if it does not get there the person is told, and asked again."""
+        try:
+            self.homing.go()
+        except GraphError as error:
+            self.person.tell(str(error))
 
 
 def report(log: TrialLog, about: dict[str, Any], rate_hz: float, out: Path) -> None:

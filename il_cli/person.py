@@ -40,6 +40,10 @@ class Person:
                 return line
             self._say(f"  '{line}' is none of these")
 
+    def tell(self, text: str) -> None:
+        """Say something that is no question."""
+        self._say(f"  {text}")
+
     def has_pressed_enter(self) -> bool:
         """Whether a line came meanwhile; does not wait."""
         if not select.select([self._fd], [], [], 0.0)[0]:

@@ -9,6 +9,7 @@ from il_control.model import ArmModel
 from il_control.servo_config import WristConfig
 from il_core.errors import ShapeError
 from il_core.types import Vector, frozen
+from il_core.wrench import wrench_about
 
 
 class Wrist:
@@ -54,8 +55,6 @@ class Wrist:
         if self._stamp_ns is None or abs(now_ns - self._stamp_ns) > self._max_age_ns:
             return None
         model = self._model
-        T_base_sensor, T_base_ee = model.frame_pose(self._frame), model.T_base_ee
-        force, torque = T_base_sensor[:3, :3] @ self._wrench[:3], T_base_sensor[:3, :3] @ self._wrench[3:]
-        lever = T_base_sensor[:3, 3] - T_base_ee[:3, 3]
-        measured = np.concatenate([force, torque + np.cross(lever, force)])
+        T_base_ee = model.T_base_ee
+        measured = wrench_about(T_base_ee[:3, 3], model.frame_pose(self._frame), self._wrench)
         return external_wrench(measured, self.config.payload, T_base_ee)

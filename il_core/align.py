@@ -14,8 +14,9 @@ from typing import Generic, TypeVar, cast
 from il_core.errors import ConfigError, StaleStreamError, nearest
 from il_core.spec import TaskSpec
 from il_core.types import ArmState, CameraFrame, EePose, Observation
+from il_core.wrench import ToolWrench
 
-ARM, EE_POSE = "arm", "ee_pose"
+ARM, EE_POSE, WRENCH = "arm", "ee_pose", "wrench"
 KEEP_NS = 2_000_000_000  # ten times the largest age limit in use, and seconds of images still fit in memory
 S = TypeVar("S")
 
@@ -26,9 +27,10 @@ def camera_stream(camera: str) -> str:
 
 
 def streams_of(task: TaskSpec) -> tuple[str, ...]:
-    """Streams that every observation of a task needs: tool pose, arm if its state is used, cameras."""
+    """Streams that every observation of a task needs: tool pose, arm and wrench if they are used, cameras."""
     arm = (ARM,) if {"gripper", "q"} & set(task.state) else ()
-    return (EE_POSE, *arm, *(camera_stream(c) for c in task.cameras))
+    wrench = (WRENCH,) if task.wrench else ()
+    return (EE_POSE, *arm, *wrench, *(camera_stream(c) for c in task.cameras))
 
 
 def limits_of(task: TaskSpec) -> dict[str, int]:
@@ -169,6 +171,14 @@ class Aligner:
         """Take a measured tool pose."""
         self._alignment.push(EE_POSE, sample.stamp_ns, sample)
 
+    def push_wrench(self, sample: ToolWrench) -> None:
+        """Take what a force sensor measured."""
+        self._alignment.push(WRENCH, sample.stamp_ns, sample)
+
+    def push_wrench_later(self, stamp_ns: int, decode: Callable[[], ToolWrench | None]) -> None:
+        """Take a wrench that is decoded only if a tick uses it; see :meth:`push_arm_later`."""
+        self._alignment.push(WRENCH, stamp_ns, decode)
+
     def push_frame(self, frame: CameraFrame) -> None:
         """Take a picture.
 
@@ -187,14 +197,19 @@ class Aligner:
         """
         while True:
             chosen = self._alignment.choose(tick_ns)
-            stamp_ns, state = chosen.get(ARM, (0, None))
-            if callable(state):
-                state = state()
-                if state is None:
-                    self._alignment.drop(ARM, stamp_ns)
-                    continue
-                chosen[ARM] = (stamp_ns, state)
-            return assemble(tick_ns, chosen)
+            if self._decode(chosen):
+                return assemble(tick_ns, chosen)
+
+    def _decode(self, chosen: dict[str, tuple[int, object]]) -> bool:
+        """Decode what was pushed for later; drop what turns out unusable, and say whether all could be used."""
+        for stream in (ARM, WRENCH):
+            stamp_ns, sample = chosen.get(stream, (0, None))
+            if callable(sample):
+                chosen[stream] = (stamp_ns, sample := sample())
+                if sample is None:
+                    self._alignment.drop(stream, stamp_ns)
+                    return False
+        return True
 
     def clear(self) -> None:
         """Forget all samples, as after a reset of the world."""
@@ -208,14 +223,16 @@ def assemble(tick_ns: int, chosen: Mapping[str, tuple[int, object]]) -> Observat
         tick_ns: The tick [ns].
         chosen: Stamp [ns] and sample per stream, from :meth:`Alignment.choose`.
     """
-    arm = chosen.get(ARM)
-    frames = [cast("CameraFrame", s) for stream, (_, s) in chosen.items() if stream not in (ARM, EE_POSE)]
+    arm, wrench = chosen.get(ARM), chosen.get(WRENCH)
+    frames = [cast("CameraFrame", s) for stream, (_, s) in chosen.items() if stream not in (ARM, EE_POSE, WRENCH)]
+    T_base_ee = cast("EePose", chosen[EE_POSE][1]).T_base_ee
     return Observation(
         tick_ns=tick_ns,
-        T_base_ee=cast("EePose", chosen[EE_POSE][1]).T_base_ee,
+        T_base_ee=T_base_ee,
         arm=None if arm is None else cast("ArmState", arm[1]),
         images={frame.camera: frame for frame in frames},
         age_ns={stream: tick_ns - stamp_ns for stream, (stamp_ns, _) in chosen.items()},
+        wrench=None if wrench is None else cast("ToolWrench", wrench[1]).in_base(T_base_ee),
     )
 
 

@@ -163,13 +163,16 @@ def load_setup(task: str, robot: str | None = None) -> Setup:
         robot: Name in config/robot/ or path, if another than the task's own.
 
     Raises:
-        ConfigError: a file is missing or wrong, or the task names cameras the robot lacks.
+        ConfigError: a file is missing or wrong, or the task observes what the robot lacks.
     """
     path = Path(task) if task.endswith((".yaml", ".yml")) else config_dir() / "task" / f"{task}.yaml"
     task_spec = load_yaml(path, TaskSpec)
     robot_spec, robot_path = load_robot(robot or task_spec.robot)
     for camera in task_spec.cameras:
         robot_spec.camera(camera)
+    if task_spec.wrench:
+        robot_spec.force_sensor()
+        task_spec.max_age_ns("wrench")  # or recordings would be made that no dataset can be built from
     urdf_path = robot_path.parent / robot_spec.urdf
     try:
         urdf_text = urdf_path.read_text()

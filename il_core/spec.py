@@ -7,19 +7,12 @@ import json
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 
-import numpy as np
-
-from il_core.calibrated import CameraCalibration
+from il_core.camera_spec import CameraSpec, Mount
 from il_core.errors import ConfigError, nearest
-from il_core.geometry import Array, matrix_from_quat_xyzw, pose
-from il_core.types import Intrinsics
+from il_core.geometry import matrix_from_quat_xyzw
+from il_core.wrench import WrenchSensor
 
-
-class Mount(str, Enum):
-    """What a camera is fixed to."""
-
-    BASE = "base"
-    EE = "ee"
+__all__ = ["CameraSpec", "Mount", "WrenchSensor"]  # part of this module, though written next door
 
 
 class ActionLabel(str, Enum):
@@ -35,50 +28,6 @@ class Interface(str, Enum):
     EFFORT = "effort"  # joint torques
     POSITION = "position"  # joint positions
     VELOCITY = "velocity"  # joint velocities
-
-
-@dataclass(frozen=True, slots=True)
-class CameraSpec:
-    """One camera of the robot.
-
-    Attributes:
-        name: Name used in topics, datasets and the simulator.
-        width: [px].
-        height: [px].
-        rate_hz: Frame rate [Hz].
-        fov_v_deg: Vertical field of view [deg]; square pixels, centred principal point.
-        mount: Frame the camera is fixed to.
-        p_mount_optical_m: Position of the optical frame in the mount frame, (3,) [m].
-        quat_xyzw_mount_optical: Orientation of the optical frame (z forward, x right, y down).
-        calibration: How well this pose was measured; None where it is only described.
-    """
-
-    name: str
-    width: int
-    height: int
-    rate_hz: int
-    fov_v_deg: float
-    mount: Mount
-    p_mount_optical_m: tuple[float, ...]
-    quat_xyzw_mount_optical: tuple[float, ...]
-    calibration: CameraCalibration | None = None
-
-    def __post_init__(self) -> None:
-        """Reject impossible cameras."""
-        if min(self.width, self.height, self.rate_hz) <= 0 or not 1 < self.fov_v_deg < 179:
-            raise ConfigError(f"camera '{self.name}'", "size, rate and field of view must be positive")
-        matrix_from_quat_xyzw(self.quat_xyzw_mount_optical)
-
-    @property
-    def T_mount_optical(self) -> Array:
-        """Pose of the optical frame in its mount frame, (4, 4) [m]."""
-        return pose(self.p_mount_optical_m, matrix_from_quat_xyzw(self.quat_xyzw_mount_optical))
-
-    @property
-    def intrinsics(self) -> Intrinsics:
-        """Nominal pinhole parameters."""
-        f = self.height / 2 / float(np.tan(np.radians(self.fov_v_deg) / 2))
-        return Intrinsics(self.width, self.height, f, f, (self.width - 1) / 2, (self.height - 1) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +53,7 @@ class RobotSpec:
         interface: What the arm takes as command.
         gripper_closed_m: The gripper joint's position when closed [m, or rad if it turns].
         a_max_rad_s2: Joint acceleration limits, (nq,), or empty where none are stated.
+        wrench_sensor: The force sensor at the wrist; null: there is none.
     """
 
     name: str
@@ -124,6 +74,7 @@ class RobotSpec:
     interface: Interface = Interface.EFFORT
     gripper_closed_m: float = 0.0
     a_max_rad_s2: tuple[float, ...] = ()
+    wrench_sensor: WrenchSensor | None = None
 
     def __post_init__(self) -> None:
         """Check that every per-joint list has one value per joint, and that limits are ordered."""
@@ -161,6 +112,17 @@ class RobotSpec:
                 return camera
         names = [c.name for c in self.cameras]
         raise ConfigError(f"robot '{self.name}'", f"no camera '{name}'; {nearest(name, names)}")
+
+    def force_sensor(self) -> WrenchSensor:
+        """The force sensor at the wrist.
+
+        Raises:
+            ConfigError: the robot's file names none.
+        """
+        if self.wrench_sensor is None:
+            problem = "the task observes the wrench, but 'wrench_sensor' is not set; write its frame and pose"
+            raise ConfigError(f"robot '{self.name}'", problem)
+        return self.wrench_sensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +181,10 @@ class TaskSpec:
         action: Meaning of the action.
         quat_xyzw_tool: Orientation of the tool where it is not part of the data.
         max_age_ms: Oldest sample a tick may use, per stream [ms]; keys ``arm``, ``ee_pose``,
-            ``target``, and ``camera`` (all cameras).
+            ``target``, ``wrench``, and ``camera`` (all cameras).
         press_m: Virtual penetration: a policy's targets are moved this far along the tool's z, so
             that stiffness times it is the force pressed with [m].
+        wrench: Whether force and torque on the tool are observed; needs the robot's ``wrench_sensor``.
     """
 
     name: str
@@ -238,6 +201,7 @@ class TaskSpec:
     max_age_ms: dict[str, float]
     objects: tuple[ColourObject, ...] = field(default=())
     press_m: float = 0.0
+    wrench: bool = False
 
     def __post_init__(self) -> None:
         """Reject impossible tasks."""
@@ -271,10 +235,11 @@ class TaskSpec:
 
 
 STATE_KEYS = {"ee_position": 3, "ee_rotation_6d": 6, "gripper": 1, "q": None}
-STREAMS = ("arm", "ee_pose", "target", "camera")
+STREAMS = ("arm", "ee_pose", "target", "camera", "wrench")
 
 
-_LATER = {"interface": Interface.EFFORT, "gripper_closed_m": 0.0, "a_max_rad_s2": ()}
+_LATER = {"interface": Interface.EFFORT, "gripper_closed_m": 0.0, "a_max_rad_s2": (), "wrench_sensor": None}
+_LATER_OF_TASK = {"wrench": False}
 
 
 def digest(robot: RobotSpec, task: TaskSpec, urdf_text: str) -> str:
@@ -289,7 +254,7 @@ def digest(robot: RobotSpec, task: TaskSpec, urdf_text: str) -> str:
     robot_values = {k: v for k, v in asdict(robot).items() if k not in _LATER or v != _LATER[k]}
     for camera in robot_values["cameras"]:
         del camera["calibration"]  # how well a pose is known changes nothing; the pose itself counts
-    task_values = asdict(task)
+    task_values = {k: v for k, v in asdict(task).items() if k not in _LATER_OF_TASK or v != _LATER_OF_TASK[k]}
     if not task.action.stiffness:
         del task_values["action"]["stiffness"]
     content = {"robot": robot_values, "task": task_values, "urdf": urdf_text}

@@ -21,7 +21,7 @@
 | GO_TO_POSE | geometry_msgs/PoseStamped in base | anybody -> controller |
 | GO_TO_POSTURE | sensor_msgs/JointState (position) | anybody -> controller |
 | REPLAY_CHUNK | trajectory_msgs/MultiDOFJointTrajectory, as POSE_CHUNK | replay -> controller |
-| WRIST_WRENCH | geometry_msgs/WrenchStamped in the sensor's frame, on the tool | force sensor -> controller |
+| WRIST_WRENCH | geometry_msgs/WrenchStamped in the sensor's frame, on the tool | force sensor -> all |
 | POLICY_DOUBT | std_msgs/Float64: distance from the demonstrations, 1 = their edge, per plan | policy -> all |
 | POLICY_HELP | std_msgs/String, latched: why the policy asks for a person; empty = it does not | policy -> all |
 | JOY | sensor_msgs/Joy: clutch, axes and buttons | gamepad or scripted operator -> teleop |

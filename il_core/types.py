@@ -314,7 +314,8 @@ class Observation:
         arm: Joint state, or None where the recording has none (hand-guided imports).
         images: Newest camera frames by name.
         age_ns: Age of the sample used, per stream [ns], never negative.
-        wrench: Force and torque on the tool in base, (6,) [N, N·m], or None where nothing measures it.
+        wrench: Force and torque on the tool about its own point, along the axes of base, (6,) [N, N·m], or None
+            where nothing measures it.
     """
 
     tick_ns: int

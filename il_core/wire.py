@@ -17,6 +17,7 @@ from il_core.geometry import Array, matrix_from_quat_xyzw, pose
 from il_core.spec import RobotSpec
 from il_core.types import ActionChunk, ArmCommand, ArmState, CameraFrame, EePose, Vector
 from il_core.wire_images import depth_m_from, intrinsics_from, rgb_from
+from il_core.wrench import ToolWrench, WrenchSensor
 
 __all__ = ["depth_m_from", "intrinsics_from", "rgb_from"]  # part of this module, though written next door
 EE_JOINT, GRIPPER_JOINT = "ee", "gripper"  # joints of a pose chunk: the tool, and x [0..1] = opening
@@ -170,6 +171,21 @@ def ee_pose_from_point(msg: Message, R_base_ee: Array) -> EePose:
     """geometry_msgs/PointStamped in base, with the orientation the task declares -> EePose."""
     p = msg.point
     return EePose(stamp_ns(msg.header.stamp), pose([p.x, p.y, p.z], R_base_ee))
+
+
+def wrench_from(msg: Message, sensor: WrenchSensor) -> ToolWrench:
+    """geometry_msgs/WrenchStamped in the sensor's frame -> ToolWrench, about the tool point.
+
+    Raises:
+        DeviceError: it is in another frame than the robot's file says; an empty one counts as the sensor's.
+        NonFiniteError: NaN or infinity.
+    """
+    frame = msg.header.frame_id
+    if frame not in ("", sensor.frame):
+        problem = f"wrist wrench is in frame '{frame}', the robot's file says '{sensor.frame}'"
+        raise DeviceError(f"{problem}; correct 'wrench_sensor' in config/robot/<arm>.yaml, or the driver")
+    f, t = msg.wrench.force, msg.wrench.torque
+    return ToolWrench.measured(stamp_ns(msg.header.stamp), (f.x, f.y, f.z, t.x, t.y, t.z), sensor)
 
 
 def arm_command_from(msg: Message, gripper_des: float) -> ArmCommand:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from il_core import topics
 from il_core.config import Setup
-from il_core.errors import EpisodeError
+from il_core.errors import ConfigError, EpisodeError
 from il_core.types import Episode, Outcome
 from il_policy.augment.pixels import augment_pixels
 from il_policy.config import AugmentConfig, TrainConfig
@@ -86,6 +87,7 @@ class ChunkDataset(WindowSet):
 
         Raises:
             EpisodeError: no episode is left.
+            ConfigError: the wrench shall be observed, and an episode has none.
         """
         self.setup = setup
         self.encoder = ObservationEncoder(setup, config.observed_ticks, config.observe)
@@ -102,11 +104,20 @@ class ChunkDataset(WindowSet):
 
     def _judged(self, episode: Episode, config: TrainConfig) -> EpisodeArrays:
         """One episode as numbers, with what its notes say about it."""
+        if config.observe.wrench and episode.observations[0].wrench is None:
+            raise ConfigError("observe.wrench", f"episode '{episode.name}' has no wrench; {self._wrench_remedy()}")
         arrays = episode_arrays(episode, self.encoder, self.codec, self._reader)
         weight = quality_weight(episode.name, episode.notes, config.quality_power) if config.quality_power else 1.0
         c = config.curriculum
         hardness = difficulty(episode.name, episode.notes, arrays.p_base_ee, c.measure) if c.start < 1 else 0.0
         return replace(arrays, weight=weight, difficulty=hardness)
+
+    def _wrench_remedy(self) -> str:
+        """What to do about a dataset that lacks the wrench a policy shall observe."""
+        task = f"task '{self.setup.task.name}'"
+        if not self.setup.task.wrench:
+            return f"{task} does not observe it: write 'wrench: true' into it, record, and build the dataset"
+        return f"{task} observes it: build the dataset from recordings that hold {topics.WRIST_WRENCH}"
 
     def new_model(self, config: TrainConfig) -> ChunkModel:
         """Model for robot and task."""

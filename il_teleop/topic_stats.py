@@ -43,7 +43,7 @@ def plan_topics(setup: Setup, state_rate_hz: float) -> tuple[TopicPlan, ...]:
     """Topics a recording of a task holds.
 
     Who drives, how stiff the arm is and what the nodes say of themselves is recorded when somebody
-    tells it, and never waited for.
+    tells it, and never waited for; so is a force sensor's wrench that the task does not observe.
 
     Args:
         setup: Robot and task.
@@ -61,6 +61,8 @@ def plan_topics(setup: Setup, state_rate_hz: float) -> tuple[TopicPlan, ...]:
         TopicPlan(topics.STIFFNESS, _WRENCH, "controller", is_required=False),
         TopicPlan(topics.DIAGNOSTICS, _DIAGNOSTICS, "all nodes", is_required=False),
     ]
+    if setup.task.wrench or setup.robot.wrench_sensor is not None:
+        arm.append(TopicPlan(topics.WRIST_WRENCH, _WRENCH, "force_sensor", is_required=setup.task.wrench))
     return (*arm, *(plan for camera in setup.task.cameras for plan in _camera_topics(setup, camera)))
 
 

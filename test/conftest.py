@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from il_core import topics
 from il_core.clock import ManualClock
-from il_core.config import Setup
+from il_core.config import Setup, config_dir
 from il_core.spec import ActionLabel, ActionSpec, CameraSpec, Mount, RobotSpec, TaskSpec, digest
 from il_core.store.msgdefs import encoder
 from il_core.store.recording import RecordingHeader, RecordingWriter
 from il_core.types import Outcome
+from il_core.wrench import WrenchSensor
 
 # MuJoCo chooses its renderer when it is first imported, by whichever test comes first.
 os.environ.setdefault("MUJOCO_GL", "egl")
@@ -34,6 +36,7 @@ TYPES = {
     topics.depth("eye"): "sensor_msgs/msg/Image",
     topics.camera_info("eye"): "sensor_msgs/msg/CameraInfo",
 }
+FELT_TYPES = {topics.WRIST_WRENCH: "geometry_msgs/msg/WrenchStamped"}  # of a robot with a force sensor
 
 
 @pytest.fixture
@@ -98,6 +101,35 @@ def tiny_setup() -> Setup:
     return make_tiny_setup()
 
 
+@pytest.fixture
+def felt_setup() -> Setup:
+    """The tiny arm with a force sensor 0.1 m behind the tool point, a quarter turn about z; its wrench is observed."""
+    setup = make_tiny_setup()
+    sensor = WrenchSensor("ft", (0.0, 0.0, -0.1), (0.0, 0.0, 0.5**0.5, 0.5**0.5))
+    robot = replace(setup.robot, wrench_sensor=sensor)
+    task = replace(setup.task, wrench=True, max_age_ms={**setup.task.max_age_ms, "wrench": 40.0})
+    return replace(setup, robot=robot, task=task, digest=digest(robot, task, "<robot/>"))
+
+
+def felt_task_file(folder: Path, task: str, max_age_ms: float = 20.0, **changes: Any) -> Path:
+    """A task that observes the wrench, beside a robot that has a force sensor; keyword arguments change the task."""
+    robot = yaml.safe_load((config_dir() / "robot" / "fr3.yaml").read_text())
+    robot |= {key: str(config_dir() / "robot" / robot[key]) for key in ("urdf", "srdf")}
+    robot["wrench_sensor"] = {"frame": "ft", "p_ee_sensor_m": [0, 0, -0.1], "quat_xyzw_ee_sensor": [0, 0, 0, 1]}
+    values = yaml.safe_load((config_dir() / "task" / f"{task}.yaml").read_text())
+    values |= {"robot": str(folder / "felt_robot.yaml"), "wrench": True, **changes}
+    values["max_age_ms"] |= {"wrench": max_age_ms}
+    (folder / "felt_robot.yaml").write_text(yaml.safe_dump(robot))
+    (folder / "felt.yaml").write_text(yaml.safe_dump(values))
+    return folder / "felt.yaml"
+
+
+@pytest.fixture(scope="session")
+def write_felt_task() -> Callable[..., Path]:
+    """Writes files of a task with a force sensor: (folder, task, max_age_ms, changes) -> task file."""
+    return felt_task_file
+
+
 def _header(stamp_ns: int) -> dict[str, Any]:
     sec, nanosec = divmod(stamp_ns, 1_000_000_000)
     return {"stamp": {"sec": sec, "nanosec": nanosec}, "frame_id": "base"}
@@ -150,9 +182,27 @@ def demo_events(rng: np.random.Generator) -> list[Event]:
 
 
 @pytest.fixture
+def felt_events(demo_events: list[Event], rng: np.random.Generator) -> list[Event]:
+    """The same with a force sensor at 500 Hz, whose numbers grow with the time."""
+    felt: list[Event] = []
+    for k in range(1000):
+        stamp_ns = START_NS + 2 * k * MS
+        force, torque = {"x": 0.01 * k, "y": 1.0, "z": -2.0}, {"x": 0.1, "y": 0.001 * k, "z": 0.3}
+        header = {"stamp": _header(stamp_ns)["stamp"], "frame_id": "ft"}
+        values = {"header": header, "wrench": {"force": force, "torque": torque}}
+        felt.append((topics.WRIST_WRENCH, stamp_ns + int(rng.uniform(0.0, 20.0) * MS), stamp_ns, values))
+    return sorted([*demo_events, *felt], key=lambda event: event[1])
+
+
+@pytest.fixture
 def make_events() -> Callable[..., list[Event]]:
     """Makes demonstrations of other lengths: (rng, seconds, latency_ms)."""
     return events_of_a_demonstration
+
+
+def robot_feels(setup: Setup) -> bool:
+    """Whether the robot has a force sensor."""
+    return setup.robot.wrench_sensor is not None
 
 
 def record(
@@ -166,10 +216,11 @@ def record(
     task, robot = setup.task.name, setup.robot.name
     header = RecordingHeader(task, robot, setup.digest, START_NS, operator="ada", instruction="pick it")
     writer = RecordingWriter(root, header, ManualClock(START_NS), name)
-    for topic, kind in TYPES.items():
+    kinds = {**TYPES, **(FELT_TYPES if robot_feels(setup) else {})}
+    for topic, kind in kinds.items():
         writer.add_topic(topic, kind)
     for topic, log_ns, stamp_ns, values in events:
-        writer.append(topic, encoder(TYPES[topic])(values), log_ns, stamp_ns)
+        writer.append(topic, encoder(kinds[topic])(values), log_ns, stamp_ns)
     return writer.commit(outcome)
 
 

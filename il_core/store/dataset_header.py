@@ -72,8 +72,15 @@ class DatasetHeader:
 
 
 def dataset_text(header: DatasetHeader) -> str:
-    """JSON of a header with its digest; the same header gives the same text."""
-    return seal(asdict(header))
+    """JSON of a header with its digest; the same header gives the same text.
+
+    Nothing is said of a wrench where none is observed, so that datasets without one stay what they were.
+    """
+    values = asdict(header)
+    for part, key, default in (("robot", "wrench_sensor", None), ("task", "wrench", False)):
+        if values[part][key] == default:
+            del values[part][key]
+    return seal(values)
 
 
 def read_dataset_header(folder: Path, name: str = DATASET_FILE) -> DatasetHeader:

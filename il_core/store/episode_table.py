@@ -8,6 +8,7 @@
 | gripper_des | wanted opening [0..1] |
 | intervention | whether a person corrected a running policy; no column where nobody wrote it down |
 | k_p_des | stiffness of the tool in force, along and about the axes of base [N/m, N·m/rad]; no column without |
+| wrench | force and torque on the tool about its own point, axes of base [N, N·m]; no column without |
 | age_ns.<stream> | age of the sample used [ns]; its stamp is tick_ns minus this |
 | rgb.<camera>, depth.<camera> | PNG, 8-bit RGB and 16-bit millimetres |
 """
@@ -24,12 +25,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from il_core import codec
-from il_core.align import ARM, camera_stream
+from il_core.align import ARM, WRENCH, camera_stream
 from il_core.errors import EpisodeError
+from il_core.frozen import frozen
 from il_core.types import ArmState, CameraFrame, Episode, Intrinsics, Observation, Outcome
 
 _POSE = pa.list_(pa.float64(), 16)
 _VECTOR = pa.list_(pa.float64())
+_SIX = pa.list_(pa.float64(), 6)
 _AGE, _RGB, _DEPTH = "age_ns.", "rgb.", "depth."
 _ROW_GROUP = 64  # ticks decompressed at once
 
@@ -44,7 +47,8 @@ def encode_episode(episode: Episode) -> tuple[bytes, dict[str, Intrinsics]]:
     intrinsics = {name: frame.intrinsics for name, frame in first.images.items()}
     for o in episode.observations:
         same = {name: frame.intrinsics for name, frame in o.images.items()} == intrinsics
-        if not same or set(o.age_ns) != set(first.age_ns) or (o.arm is None) != (first.arm is None):
+        same = same and (o.arm is None, o.wrench is None) == (first.arm is None, first.wrench is None)
+        if not same or set(o.age_ns) != set(first.age_ns):
             where = f"episode '{episode.name}'"
             raise EpisodeError(where, f"tick {o.tick_ns} has other streams, cameras or calibration; record it again")
         _check_stamps(episode.name, o)
@@ -59,6 +63,9 @@ def encode_episode(episode: Episode) -> tuple[bytes, dict[str, Intrinsics]]:
 
 def _check_stamps(name: str, o: Observation) -> None:
     """Refuse ages that do not tell the stamps, since only the ages are stored."""
+    if o.wrench is not None and WRENCH not in o.age_ns:
+        problem = f"tick {o.tick_ns} has a wrench without its age; make observations with il_core.align"
+        raise EpisodeError(f"episode '{name}'", problem)
     stamps_ns = {camera_stream(name): frame.stamp_ns for name, frame in o.images.items()}
     if o.arm is not None:
         stamps_ns[ARM] = o.arm.stamp_ns
@@ -93,7 +100,9 @@ def _state_columns(episode: Episode) -> dict[str, pa.Array]:
     if episode.intervention is not None:
         columns["intervention"] = pa.array(episode.intervention, pa.bool_())
     if episode.k_p_des is not None:
-        columns["k_p_des"] = pa.array(list(episode.k_p_des), pa.list_(pa.float64(), 6))
+        columns["k_p_des"] = pa.array(list(episode.k_p_des), _SIX)
+    if observations[0].wrench is not None:
+        columns["wrench"] = pa.array([o.wrench for o in observations], _SIX)
     return columns
 
 
@@ -183,4 +192,5 @@ def _observation(
     stamps_ns = {camera: tick_ns - age_ns[camera_stream(camera)] for camera in intrinsics}
     T_base_ee = np.reshape(columns["T_base_ee"][k], (4, 4))
     T_base_ee.setflags(write=False)
-    return Observation(tick_ns, T_base_ee, arm, LazyImages(table, k, stamps_ns, intrinsics), age_ns)
+    wrench = frozen("wrench", columns["wrench"][k], ndim=1) if "wrench" in columns else None
+    return Observation(tick_ns, T_base_ee, arm, LazyImages(table, k, stamps_ns, intrinsics), age_ns, wrench)

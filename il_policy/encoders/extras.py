@@ -42,7 +42,8 @@ class Extras:
             parts.append(observation.arm.tau)
         if self._config.wrench:
             if observation.wrench is None:
-                raise EpisodeError(where, "no wrench, but the policy observes it; record the force sensor")
+                problem = "no wrench, but the policy observes it"
+                raise EpisodeError(where, f"{problem}; say 'wrench: true' in the task and record the force sensor")
             parts.append(observation.wrench)
         if self._config.language is not Language.NONE:
             text = instruction or self._default

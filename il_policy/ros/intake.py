@@ -1,4 +1,4 @@
-"""Subscriptions that fill an aligner: joint states, tool poses, and pictures matched by their stamps."""
+"""Subscriptions that fill an aligner: joint states, tool poses, wrenches, and pictures matched by their stamps."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from il_core import topics, wire
-from il_core.align import ARM, EE_POSE, Aligner, FramePairs, camera_stream
+from il_core.align import ARM, EE_POSE, WRENCH, Aligner, FramePairs, camera_stream
 from il_core.config import Setup
 from il_core.errors import IlError
 from il_core.ros import qos
 from il_core.types import ArmState
+from il_core.wrench import ToolWrench, WrenchSensor
 
 T = TypeVar("T")
 
@@ -25,14 +26,21 @@ class ObservationIntake:
     """Turns the messages a task observes into samples of an aligner; bad ones are counted, not fatal."""
 
     def __init__(self, node: Node, setup: Setup, aligner: Aligner) -> None:
-        """Subscribe to what the task needs."""
+        """Subscribe to what the task needs.
+
+        Raises:
+            ConfigError: the task observes a wrench, and the robot's file names no force sensor.
+        """
         self._node, self._aligner = node, aligner
         self._joints = wire.JointMap(setup.robot)
         self.refused: dict[str, int] = {}
-        self.topics = {ARM: topics.JOINT_STATES, EE_POSE: topics.EE_POSE}
+        self.topics = {ARM: topics.JOINT_STATES, EE_POSE: topics.EE_POSE, WRENCH: topics.WRIST_WRENCH}
         self._subscribe(PoseStamped, topics.EE_POSE, self._on_ee_pose, qos.STREAM)
         if ARM in aligner.streams:
             self._subscribe(JointState, topics.JOINT_STATES, self._on_joint_state, qos.LATEST, raw=True)
+        if WRENCH in aligner.streams:
+            feel = partial(self._on_wrench, setup.robot.force_sensor())
+            self._subscribe(WrenchStamped, topics.WRIST_WRENCH, feel, qos.LATEST, raw=True)
         for camera in setup.task.cameras:
             self._watch(camera)
 
@@ -75,6 +83,15 @@ class ObservationIntake:
 
     def _arm_state(self, data: bytes) -> ArmState:
         return wire.arm_state_from(deserialize_message(data, JointState), self._joints)
+
+    def _on_wrench(self, sensor: WrenchSensor, data: bytes) -> None:
+        """Take every wrench, but decode only those that ticks use; a sensor may send thousands a second."""
+        later = partial(self._guarded, topics.WRIST_WRENCH, partial(self._tool_wrench, sensor), data)
+        self._aligner.push_wrench_later(wire.header_stamp_ns_from_cdr(data), later)
+
+    @staticmethod
+    def _tool_wrench(sensor: WrenchSensor, data: bytes) -> ToolWrench:
+        return wire.wrench_from(deserialize_message(data, WrenchStamped), sensor)
 
     def _on_ee_pose(self, msg: PoseStamped) -> None:
         self._aligner.push_ee_pose(wire.ee_pose_from(msg))

@@ -1,4 +1,4 @@
-"""policy_node: joint states, tool poses and pictures in, action chunks out, stamped in absolute time."""
+"""policy_node: joint states, tool poses, wrenches and pictures in, action chunks out, stamped in absolute time."""
 
 from __future__ import annotations
 

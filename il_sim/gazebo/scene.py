@@ -11,6 +11,7 @@ from il_core.geometry import Array, matrix_from_quat_xyzw, pose
 from il_sim.gazebo.urdf import Inertial, Shape
 from il_sim.plant import Plant
 from il_sim.scene_constants import TABLE
+from il_sim.tasks.shapes import UNTOUCHED
 
 _KINDS = {
     int(mujoco.mjtGeom.mjGEOM_BOX): ("box", lambda s: tuple(2.0 * s)),
@@ -82,7 +83,7 @@ class Scene:
         return max((float(self._model.geom_friction[g, 0]) for g in self._geoms(body)), default=1.0)
 
     def _is_solid(self, geom: int) -> bool:
-        return bool(self._model.geom_contype[geom] or self._model.geom_conaffinity[geom])
+        return bool(self._model.geom_contype[geom] & ~UNTOUCHED or self._model.geom_conaffinity[geom])
 
     def _is_loose(self, body: int) -> bool:
         return bool(self._model.body_dofnum[body]) and any(self._is_solid(g) for g in self._geoms(body))

@@ -11,6 +11,7 @@ from il_sim.scene_constants import SOLREF
 
 RED, BLUE, GREEN, GREY = [0.85, 0.08, 0.08, 1.0], [0.2, 0.35, 0.6, 1.0], [0.15, 0.6, 0.2, 1.0], [0.4, 0.4, 0.42, 1.0]
 SLIDING = [1.0, 0.01, 0.0002]  # friction of wood: sliding, torsional [m], rolling [m]
+UNTOUCHED = 1 << 1  # bit of MuJoCo's contact filter: everything else has bit 0
 STILL_M_S = 0.05  # slower than this a thing counts as resting
 BOX, CYLINDER, SPHERE = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_SPHERE
 
@@ -33,7 +34,8 @@ def add_mark(spec: mujoco.MjSpec, name: str, kind: mujoco.mjtGeom, size: Sequenc
     """
     body = spec.worldbody.add_body(name=name, gravcomp=1.0)
     body.add_freejoint(name=name)
-    body.add_geom(name=name, type=kind, size=list(size), mass=0.01, rgba=rgba, contype=0, conaffinity=0)
+    # A type that nothing else reacts to: with none at all it would be taken for decoration, which is left out.
+    body.add_geom(name=name, type=kind, size=list(size), mass=0.01, rgba=rgba, contype=UNTOUCHED, conaffinity=0)
 
 
 def put(model: mujoco.MjModel, data: mujoco.MjData, name: str, position_m: Sequence[float]) -> None:

@@ -9,6 +9,7 @@ Example::
     ee_pose: /franka/ee_pose             # left out: from the joint states and the URDF
     target_pose: /teleop/goal            # or target_joints: a JointState topic
     target_gripper: /gripper/command     # JointState of the gripper joint [m]
+    wrench: /ft_sensor/wrench            # WrenchStamped in the frame of the robot's wrench_sensor
     cameras:
       wrist: {color: /wrist/color/image_raw, depth: /wrist/aligned_depth/image_raw, info: /wrist/color/camera_info}
 """
@@ -37,6 +38,7 @@ from il_teleop.dataset.foreign import Forward
 
 JOINTS, POSE, IMAGE = "sensor_msgs/msg/JointState", "geometry_msgs/msg/PoseStamped", "sensor_msgs/msg/Image"
 PACKED, INFO = "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/CameraInfo"
+WRENCH = "geometry_msgs/msg/WrenchStamped"
 POSE_EVERY_NS = 5_000_000  # poses computed from joint states at 200 Hz at most: ticks need no more
 
 
@@ -66,6 +68,7 @@ class BagMapping:
         target_pose: PoseStamped asked of the arm, in base.
         target_joints: JointState asked of the arm, instead of a pose.
         target_gripper: JointState asked of the gripper joint [m, or rad if it turns].
+        wrench: WrenchStamped of the force sensor, in the frame of the robot's ``wrench_sensor``.
         cameras: Topics by the task's camera names.
     """
 
@@ -75,6 +78,7 @@ class BagMapping:
     target_pose: str = ""
     target_joints: str = ""
     target_gripper: str = ""
+    wrench: str = ""
     cameras: dict[str, BagCamera] = field(default_factory=dict)
 
 
@@ -179,6 +183,7 @@ def _routes(bag: Bag, mapping: BagMapping, setup: Setup, joints: _Joints) -> dic
         ["target_pose or target_joints"] if is_setpoint and not (mapping.target_pose or mapping.target_joints) else []
     )
     missing += ["target_gripper"] if is_setpoint and task.action.gripper and not mapping.target_gripper else []
+    missing += ["wrench"] if task.wrench and not mapping.wrench else []
     if missing:
         have = ", ".join(f"{t} ({k})" for t, k in sorted(bag.types.items()))
         raise ConfigError("mapping", f"task '{task.name}' also needs {', '.join(missing)}; the bag has {have}")
@@ -195,6 +200,8 @@ def _routes(bag: Bag, mapping: BagMapping, setup: Setup, joints: _Joints) -> dic
         plan.append((mapping.target_joints, (JOINTS,), _Route(topics.TARGET_POSE, POSE, joints.pose)))
     if is_setpoint and task.action.gripper:
         plan.append((mapping.target_gripper, (JOINTS,), _Route(topics.TARGET_GRIPPER, JOINTS, joints.gripper)))
+    if mapping.wrench:
+        plan.append((mapping.wrench, (WRENCH,), _Route(topics.WRIST_WRENCH, WRENCH)))
     plan += [entry for c in task.cameras for entry in _camera(c, mapping.cameras[c], bag)]
     routes: dict[str, list[_Route]] = {}
     for topic, kinds, route in plan:

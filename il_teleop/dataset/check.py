@@ -147,16 +147,19 @@ def _warnings(episode: Episode) -> list[str]:
 
 
 def _numbers(episode: Episode) -> Array:
-    """Position, opening, wanted position and wanted opening per tick, (N, 8)."""
+    """Position, opening, wanted position and wanted opening, wrench per tick, (N, 14); zeros without a wrench."""
     p = np.array([o.T_base_ee[:3, 3] for o in episode.observations])
     opening = np.array([0.0 if o.arm is None else o.arm.gripper for o in episode.observations])
-    return np.column_stack([p, opening, episode.T_base_ee_des[:, :3, 3], episode.gripper_des])
+    felt = np.array([np.zeros(6) if o.wrench is None else o.wrench for o in episode.observations])
+    return np.column_stack([p, opening, episode.T_base_ee_des[:, :3, 3], episode.gripper_des, felt])
 
 
 def _constants(numbers: Array, store: EpisodeStore) -> list[str]:
     """Numbers the task uses that never change: a dead sensor, or a key nobody pressed."""
     names = ["ee x", "ee y", "ee z", "gripper", "action x", "action y", "action z", "action gripper"]
+    names += [f"wrench {a}" for a in ("fx", "fy", "fz", "tx", "ty", "tz")]
     used = [True] * 3 + ["gripper" in store.header.task.state] + [True] * 3 + [store.header.task.action.gripper]
+    used += [store.header.task.wrench] * 6
     spread = np.ptp(numbers, axis=0)
     dead = [n for n, u, s in zip(names, used, spread, strict=True) if u and s < CONSTANT]
     return [f"'{n}' is the same at every tick of every episode; check its sensor" for n in dead]

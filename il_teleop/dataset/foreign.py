@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from il_core import codec
-from il_core.align import ARM, EE_POSE, camera_stream, streams_of
+from il_core.align import ARM, EE_POSE, WRENCH, camera_stream, streams_of
 from il_core.clock import tick_ns
 from il_core.config import Setup
 from il_core.errors import EpisodeError
+from il_core.frozen import frozen
 from il_core.geometry import Array, pose
 from il_core.types import ArmState, CameraFrame, Episode, Intrinsics, Observation, Outcome
 from il_teleop.dataset import mapping as m
@@ -97,13 +98,14 @@ class _Conversion:
         gripper_des = self._opening(mapping.gripper_action, "gripper_action")
         arms = self._arms(q) if ARM in streams_of(task) or (q is not None and mapping.gripper) else None
         ticks = self._ticks(rows)
-        observations = self._observations(rows, ticks, T, arms, self._pictures(rows))
+        felt = mapping.wrench.read(raw.numbers, "wrench", 6) if mapping.wrench else None
+        observations = self._observations(rows, ticks, T, arms, self._pictures(rows), felt)
         flags = mapping.intervention
         intervention = flags.read(raw.numbers, "intervention", 1)[rows, 0] > 0.5 if flags else None
         openings = gripper_des[rows + self._step - 1] if gripper_des is not None else np.zeros(len(rows))
-        return Episode(
-            raw.name, tuple(observations), T_des, openings, self._outcome(), task.rate_hz, self._notes, intervention
-        )
+        k_p = mapping.stiffness.read(raw.numbers, "stiffness", 6)[rows + self._step - 1] if mapping.stiffness else None
+        told = self._outcome(), task.rate_hz, self._notes, intervention, k_p
+        return Episode(raw.name, tuple(observations), T_des, openings, *told)
 
     def _outcome(self) -> Outcome:
         if self._map.success is None or self._raw.outcome is not Outcome.UNLABELLED:
@@ -221,8 +223,10 @@ class _Conversion:
         T: Array,
         arms: list[tuple[Array, Array, Array, float]] | None,
         pictures: dict[str, tuple[list[bytes], list[bytes], Intrinsics]],
+        felt: Array | None,
     ) -> list[Observation]:
         streams = [EE_POSE, *([ARM] if arms else []), *(camera_stream(c) for c in pictures)]
+        streams += [] if felt is None else [WRENCH]
         stamps = {s: _stamps(self._raw, f, f"stamps.{s}")[rows] for s, f in self._map.stamps.items() if s in streams}
         out = []
         for n, (row, tick) in enumerate(zip(rows.tolist(), ticks, strict=True)):
@@ -231,7 +235,8 @@ class _Conversion:
                 raise EpisodeError(f"stamps.{late[0]}", f"row {row} is stamped after its tick; the columns do not fit")
             arm = ArmState(at[ARM], *arms[row]) if arms else None
             images = _Pictures(n, pictures, {c: at[camera_stream(c)] for c in pictures})
-            out.append(Observation(tick, T[row], arm, images, {s: tick - t for s, t in at.items()}))
+            wrench = None if felt is None else frozen("wrench", felt[row], ndim=1)
+            out.append(Observation(tick, T[row], arm, images, {s: tick - t for s, t in at.items()}, wrench))
         return out
 
 

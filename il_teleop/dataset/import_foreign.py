@@ -154,6 +154,8 @@ def own_mapping(source: Source, header: DatasetHeader, setup: Setup) -> m.Mappin
         gripper=m.Field((ours.STATE,), (nq,)) if has_arm else None,
         ee_pose=m.Field((ours.POSE,)),
         gripper_action=m.Field((ours.ACTION,), (7,)) if header.task.action.gripper else None,
+        wrench=m.Field((ours.WRENCH_KEY,)) if ours.WRENCH_KEY in columns else None,
+        stiffness=m.Field((ours.STIFFNESS,)) if ours.STIFFNESS in columns else None,
         cameras=cameras,
         intervention=m.Field((ours.INTERVENTION,)) if ours.INTERVENTION in columns else None,
         tick_stamp=m.Field((ours.STAMP + "tick",)),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from il_core.align import ARM, EE_POSE, camera_stream
+from il_core.align import ARM, EE_POSE, WRENCH, camera_stream
 from il_core.errors import EpisodeError
 from il_core.geometry import Array, quat_xyzw_from_matrix
 from il_core.store.episodes import EpisodeStore
@@ -21,6 +21,8 @@ from il_teleop.dataset import lerobot_format as lr
 POSE_NAMES = ("x", "y", "z", "qx", "qy", "qz", "qw")
 STATE, POSE, ACTION = "observation.state", "observation.ee_pose", "action"
 VELOCITY, EFFORT = "observation.velocity", "observation.effort"
+WRENCH_KEY, WRENCH_NAMES = "observation.wrench", ("fx", "fy", "fz", "tx", "ty", "tz")
+STIFFNESS, STIFFNESS_NAMES = "stiffness", ("kx", "ky", "kz", "krx", "kry", "krz")
 DONE, SUCCESS, INTERVENTION = "next.done", "next.success", "intervention"
 STAMP = "stamp_ns."
 
@@ -65,7 +67,7 @@ def layout_of(store: EpisodeStore, rgb: str, depth: str) -> Layout:
     names = [*POSE_NAMES, *(["gripper"] if header.task.action.gripper else [])]
     features[ACTION] = lr.number_feature("float32", len(names), names)
     features[DONE] = lr.number_feature("bool", 1)
-    left_out = _judgements(store, features)
+    left_out = _judgements(store, features) + _felt(store, features)
     for stream in ("tick", *sorted(first.observations[0].age_ns)):
         features[STAMP + stream.replace("/", ".")] = lr.number_feature("int64", 1)
     pictures = []
@@ -90,6 +92,18 @@ def _judgements(store: EpisodeStore, features: dict[str, lr.Feature]) -> list[st
         features[INTERVENTION] = lr.number_feature("bool", 1)
     else:
         left_out.append(f"{INTERVENTION}: not every recording says who drove the arm")
+    return left_out
+
+
+def _felt(store: EpisodeStore, features: dict[str, lr.Feature]) -> list[str]:
+    """Add wrench and stiffness where every episode has them; say which only some have."""
+    kinds, left_out = [TableFile(store.file(i)).kinds for i in range(len(store))], []
+    for column, key, names in (("wrench", WRENCH_KEY, WRENCH_NAMES), ("k_p_des", STIFFNESS, STIFFNESS_NAMES)):
+        have = sum(column in k for k in kinds)
+        if have == len(kinds):
+            features[key] = lr.number_feature("float32", 6, names)
+        elif have:
+            left_out.append(f"{key}: only {have} of {len(kinds)} episodes have it; export them separately to keep it")
     return left_out
 
 
@@ -126,6 +140,8 @@ def numbers_of(episode: Episode, layout: Layout) -> dict[str, NDArray[Any]]:
         EFFORT: lambda: np.array([a.tau for a in arms if a]),
         ACTION: lambda: np.column_stack([_poses(episode.T_base_ee_des), episode.gripper_des]),
         INTERVENTION: lambda: np.asarray(episode.intervention),
+        WRENCH_KEY: lambda: np.array([o.wrench for o in observations if o.wrench is not None]),
+        STIFFNESS: lambda: np.empty((0, 6)) if episode.k_p_des is None else episode.k_p_des,
     }
     stamps = {STAMP + "tick": np.array([o.tick_ns for o in observations], dtype=np.int64)}
     for stream in observations[0].age_ns:
@@ -159,5 +175,5 @@ def streams_of_stamps(columns: Mapping[str, object]) -> dict[str, str]:
     for column in columns:
         name = column.removeprefix(STAMP)
         if column.startswith(STAMP) and name != "tick":
-            found[column] = name if name in (ARM, EE_POSE) else camera_stream(name.removeprefix("camera."))
+            found[column] = name if name in (ARM, EE_POSE, WRENCH) else camera_stream(name.removeprefix("camera."))
     return found

@@ -187,6 +187,8 @@ class Mapping:
         gripper: Measured opening [0..1].
         ee_pose: Measured tool pose in base; from ``q`` and the URDF if not given.
         gripper_action: Wanted opening [0..1].
+        wrench: Force and torque on the tool about its own point, along the axes of base [N, N·m].
+        stiffness: Stiffness in force with each action, along and about the axes of base [N/m, N·m/rad].
         cameras: Pictures by the task's camera names.
         success: Flag that is true somewhere in an episode that succeeded.
         intervention: Flag of ticks where a person corrected a policy.
@@ -204,6 +206,8 @@ class Mapping:
     gripper: Field | None = None
     ee_pose: Field | None = None
     gripper_action: Field | None = None
+    wrench: Field | None = None
+    stiffness: Field | None = None
     cameras: dict[str, CameraField] = field(default_factory=dict)
     success: Field | None = None
     intervention: Field | None = None
@@ -228,5 +232,9 @@ class Mapping:
             missing.append("gripper")
         if task.action.gripper and self.gripper_action is None:
             missing.append("gripper_action")
+        if task.wrench and self.wrench is None:
+            missing.append("wrench")
+        if task.action.stiffness and self.stiffness is None:
+            missing.append("stiffness")
         if missing:
             raise ConfigError("mapping", f"task '{task.name}' also needs {', '.join(missing)}")

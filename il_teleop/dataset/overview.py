@@ -150,6 +150,12 @@ def _columns(store: EpisodeStore, i: int, shapes: dict[str, str]) -> dict[str, N
     for column in table.kinds:
         if column.startswith("age_ns."):
             found[f"age {column.removeprefix('age_ns.')} [ms]"] = table.numbers(column) / 1e6
+    for column, label, units in (("wrench", "wrench", ("N", "N·m")), ("k_p_des", "stiffness", ("N/m", "N·m/rad"))):
+        if column in table.kinds:
+            shapes[column] = f"(6,) {units[0]}, {units[1]}"
+            for k, row in enumerate(table.numbers(column).T):
+                turn = "about " if k > 2 else ""
+                found[f"{label} {turn}{'xyz'[k % 3]} [{units[k // 3]}]"] = row
     if "intervention" in table.kinds:
         found["intervention"] = table.numbers("intervention").astype(np.float64)
         shapes["intervention"] = "() flag"

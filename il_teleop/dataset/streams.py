@@ -6,17 +6,17 @@ them. So a recording of minutes of video needs the memory of its chosen pictures
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from il_core import topics, wire
-from il_core.align import ARM, EE_POSE, FramePairs, camera_stream, streams_of
+from il_core.align import ARM, EE_POSE, WRENCH, FramePairs, camera_stream, streams_of
 from il_core.config import Setup
 from il_core.errors import EpisodeError
 from il_core.geometry import matrix_from_quat_xyzw
 from il_core.spec import ActionLabel
 from il_core.store.recording import Recording
-from il_core.types import CameraFrame
+from il_core.types import CameraFrame, EePose
 from il_teleop.review.decisions import trim_of
 
 TARGET_POSE, TARGET_GRIPPER = "target", "target_gripper"
@@ -36,6 +36,13 @@ class RecordedStreams:
         self._recording = recording
         self._joints = wire.JointMap(setup.robot)
         self._R_base_ee = matrix_from_quat_xyzw(setup.task.quat_xyzw_tool)
+        self._readers: dict[str, Callable[[Any], object]] = {
+            EE_POSE: self._ee_pose,
+            ARM: lambda message: wire.arm_state_from(message, self._joints),
+            WRENCH: lambda message: wire.wrench_from(message, setup.robot.force_sensor()),
+            TARGET_POSE: lambda message: wire.pose_from(message.pose),
+            TARGET_GRIPPER: lambda message: wire.opening_from(message, self._joints)[1],
+        }
         self._topic_of, self._pictures = self._plan(setup)
         self._infos: dict[str, Any] = {}
         self.samples: dict[str, list[tuple[int, Numbers]]] = {}
@@ -55,6 +62,8 @@ class RecordedStreams:
         topic_of = {topics.HAND_POSITION if hand_guided else topics.EE_POSE: EE_POSE}
         if ARM in streams_of(task):
             topic_of[topics.JOINT_STATES] = ARM
+        if WRENCH in streams_of(task):
+            topic_of[topics.WRIST_WRENCH] = WRENCH
         if task.action.label is ActionLabel.SETPOINT:
             topic_of[topics.TARGET_POSE] = TARGET_POSE
             if task.action.gripper:
@@ -98,8 +107,8 @@ class RecordedStreams:
             wanted: Stream and message numbers of each sample.
 
         Returns:
-            By message numbers: ArmState, EePose, CameraFrame, pose (4, 4) of ``target``, or opening
-            of ``target_gripper``.
+            By message numbers: ArmState, EePose, ToolWrench, CameraFrame, pose (4, 4) of ``target``, or
+            opening of ``target_gripper``.
         """
         stream_of = {numbers: stream for stream, numbers in wanted}
         needed = {n for numbers in stream_of for n in numbers}
@@ -112,13 +121,9 @@ class RecordedStreams:
     def _sample(self, stream: str, numbers: Numbers, messages: Mapping[int, Any]) -> object:
         if len(numbers) == 2:
             return self._frame(stream.split("/")[1], messages[numbers[0]], messages[numbers[1]])
-        message = messages[numbers[0]]
-        if stream == ARM:
-            return wire.arm_state_from(message, self._joints)
-        if stream == TARGET_POSE:
-            return wire.pose_from(message.pose)
-        if stream == TARGET_GRIPPER:
-            return wire.opening_from(message, self._joints)[1]
+        return self._readers[stream](messages[numbers[0]])
+
+    def _ee_pose(self, message: Any) -> EePose:  # noqa: ANN401 - message-shaped
         if topics.HAND_POSITION in self._topic_of:
             return wire.ee_pose_from_point(message, self._R_base_ee)
         return wire.ee_pose_from(message)

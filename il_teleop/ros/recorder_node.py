@@ -29,6 +29,7 @@ from il_teleop.health import Health
 from il_teleop.recorder import OWN_EVENTS, Event, State, resolve, service_of
 from il_teleop.recorder_report import header_of, status_of
 from il_teleop.ros.raw_streams import subscribe_raw
+from il_teleop.sensor_place import check_sensor_place
 from il_teleop.session import RecordingSession
 from il_teleop.topic_stats import TopicStats, plan_topics, silence_text, silent_topic
 
@@ -56,6 +57,7 @@ class RecorderNode(ManagedNode):
         """
         p = self._params.value
         setup = load_setup(p.task, p.robot or None)
+        check_sensor_place(setup)
         rules = load_yaml(config_dir() / "teleop" / f"{p.rules}.yaml", RecorderRules)
         stats = {plan.name: TopicStats(plan) for plan in plan_topics(setup, p.state_rate_hz)}
         is_sim_time = bool(self.get_parameter("use_sim_time").value)

@@ -10,7 +10,7 @@ import time
 from array import array
 
 import rclpy
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
@@ -24,6 +24,7 @@ KINDS = {
     topics.EE_POSE: (PoseStamped, 10),
     topics.TARGET_POSE: (PoseStamped, 10),
     topics.TARGET_GRIPPER: (JointState, 10),
+    topics.WRIST_WRENCH: (WrenchStamped, 10),
     topics.color("front"): (Image, 33),
     topics.depth("front"): (Image, 33),
     topics.camera_info("front"): (CameraInfo, 33),

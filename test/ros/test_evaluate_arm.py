@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import numpy as np  # noqa: E402
 from il_cli.evaluate_arm import Seat  # noqa: E402
 from il_cli.person import Person  # noqa: E402
 from il_cli.process import Supervisor  # noqa: E402
+from il_cli.ros.homing import Homing  # noqa: E402
 from il_cli.ros.session import Session  # noqa: E402
 from il_core.config import load_setup  # noqa: E402
 from il_core.graph import GraphOptions, graph  # noqa: E402
@@ -41,16 +43,23 @@ def test_an_attempt_runs_from_enter_to_enter_and_leaves_the_arm_holding(tmp_path
     said: list[str] = []
 
     def type_enter(after: str) -> None:
-        """Type once something was said, then once more a second later."""
+        """Once something was said send the arm home, and begin when it is there."""
         end = time.monotonic() + 30
         while not any(after in line for line in said) and time.monotonic() < end:
+            time.sleep(0.05)
+        os.write(writes, b"h\n")
+        while seat.homing.distance_rad > 0.03 and time.monotonic() < end:
             time.sleep(0.05)
         os.write(writes, b"\n")
 
     sim_graph = graph("sim", GraphOptions(task=TASK, namespace=LEFT.namespace))
     with Supervisor(sim_graph, tmp_path / "sim") as sim, Session(place=LEFT) as session:
         sim.wait_ready(30.0)
-        seat = Seat(session, Person(said.append, reads), TASK, 1.5, tmp_path, LEFT)
+        robot = load_setup(TASK).robot
+        seat = Seat(session, Person(said.append, reads), TASK, 1.5, tmp_path, LEFT, Homing(session, robot))
+        away = replace(robot, q_home_rad=tuple(q + 0.1 for q in robot.q_home_rad))
+        Homing(session, away).go()
+        assert seat.homing.distance_rad > 0.05
         typist = threading.Thread(target=type_enter, args=("Enter begin",))
         typist.start()
         made = seat.attempt(policy, "attempt 1 of 2: put the scene back as scene 0", lambda: None)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-from geometry_msgs.msg import PoseStamped  # noqa: E402 - needs ROS
+from geometry_msgs.msg import PoseStamped, WrenchStamped  # noqa: E402 - needs ROS
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image, JointState  # noqa: E402
 from trajectory_msgs.msg import MultiDOFJointTrajectory  # noqa: E402
@@ -30,7 +30,7 @@ from il_core.geometry import matrix_from_quat_xyzw, pose  # noqa: E402
 from il_core.ros import convert, qos  # noqa: E402
 from il_core.types import ArmState, CameraFrame  # noqa: E402
 from il_policy import checkpoint  # noqa: E402
-from il_policy.config import Head, NetworkConfig, TrainConfig  # noqa: E402
+from il_policy.config import Head, NetworkConfig, ObserveConfig, TrainConfig  # noqa: E402
 from il_policy.policy import ChunkModel  # noqa: E402
 from il_policy.ros.policy_node import PolicyParams  # noqa: E402
 
@@ -47,7 +47,8 @@ class Sensors:
         self.arm = self.node.create_publisher(JointState, topics.JOINT_STATES, qos.STREAM)
         self.ee = self.node.create_publisher(PoseStamped, topics.EE_POSE, qos.STREAM)
         self.cameras = [self._camera(c) for c in cameras]
-        self.is_on = True
+        self.wrist = self.node.create_publisher(WrenchStamped, topics.WRIST_WRENCH, qos.STREAM)
+        self.is_on = self.feels = True
         self.node.create_timer(0.01, self._fast)
         self.node.create_timer(0.033, self._slow)
 
@@ -69,6 +70,11 @@ class Sensors:
             state = ArmState(now_ns, np.array(self.setup.robot.q_home_rad), nothing, nothing, 1.0)
             self.arm.publish(convert.joint_state_msg(state, self.joints))
             self.ee.publish(convert.pose_stamped_msg(now_ns, pose([0.45, 0.0, 0.3], R_DOWN)))
+        if self.feels:
+            msg = WrenchStamped()
+            msg.header.stamp, msg.header.frame_id = convert.time_msg(self._now_ns()), "ft"
+            msg.wrench.force.z = -5.0
+            self.wrist.publish(msg)
 
     def _slow(self) -> None:
         for frame, messages, publishers in self.cameras:
@@ -108,10 +114,14 @@ class Rig:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained policy for the real setup."""
-    setup = load_setup("pick_place")
-    config = TrainConfig("untrained", Head.DIFFUSION, NetworkConfig(width=64, depth=1))
-    model = ChunkModel.for_setup(setup, config)
-    return checkpoint.save(tmp_path_factory.mktemp("policy"), model, setup, config, "none", {})
+    return untrained(tmp_path_factory.mktemp("policy"), load_setup("pick_place"))
+
+
+def untrained(folder: Path, setup: Setup, observe: ObserveConfig | None = None) -> Path:
+    """A small policy with the weights it begins with."""
+    small = NetworkConfig(width=64, depth=1)
+    config = TrainConfig("untrained", Head.DIFFUSION, small, observe=observe or ObserveConfig())
+    return checkpoint.save(folder, ChunkModel.for_setup(setup, config), setup, config, "none", {})
 
 
 @pytest.fixture
@@ -125,9 +135,18 @@ def rig(saved: Path) -> Iterator[Rig]:
                 process.wait()
 
 
-def test_it_plans_in_absolute_time_while_enabled_and_holds_its_tongue_otherwise(rig: Rig) -> None:
+def test_it_plans_in_absolute_time_while_enabled_and_holds_its_tongue_otherwise(
+    rig: Rig, tmp_path: Path, write_felt_task: Callable[..., Path]
+) -> None:
+    """Of a task that observes all there is: joints, tool pose, pictures, and the wrench at the tool."""
+    task = write_felt_task(tmp_path, "pick_place", max_age_ms=100.0)
+    saved = untrained(tmp_path / "felt", load_setup(str(task)), ObserveConfig(wrench=True))
     sensors = Sensors(rig.session, load_setup("pick_place"), ("front", "wrist"))
-    process = rig.start()
+    sensors.feels = False
+    process = rig.start(f"task:={task}", f"checkpoint:={saved}")
+    rig.wait_for("stream 'wrench': never received")
+    assert rig.says("(topic wrist/wrench)")
+    sensors.feels = True
     rig.wait_for("ready")
     assert rig.chunks == []  # nothing before it is enabled
     rig.session.set_bool(topics.POLICY_ENABLE, True)
@@ -138,7 +157,10 @@ def test_it_plans_in_absolute_time_while_enabled_and_holds_its_tongue_otherwise(
         assert following.obs_ns - chunk.obs_ns in range(800_000_000, 5_000_000_000, 100_000_000)
     assert all(received_ns < chunk.start_ns for received_ns, chunk in rig.chunks)
     assert rig.chunks[0][1].gripper_des is not None
-    sensors.is_on = False
+    sensors.feels = False
+    rig.wait_for("stream 'wrench': newest sample is")
+    assert rig.says("limit 100 ms; check that its publisher runs") and rig.says("(topic wrist/wrench)")
+    sensors.feels, sensors.is_on = True, False
     rig.wait_for("limit 50 ms; check that its publisher runs")
     rig.session.set_bool(topics.POLICY_ENABLE, False)
     # the last inference may have ended after the last report: count in a report made after the end of the run

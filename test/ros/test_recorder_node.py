@@ -10,14 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from il_core import topics
-from il_core.config import config_dir
 from il_core.errors import GraphError, RecordingError
 from il_core.store.recording import Recording, list_recordings
 from il_core.types import Outcome
@@ -37,12 +35,8 @@ SOURCES = Path(__file__).parents[2]
 class Nodes:
     """Real processes, ended by their own id."""
 
-    def __init__(self, tmp_path: Path) -> None:
-        self.root = tmp_path / "recordings"
-        self.task = tmp_path / "front_only.yaml"
-        values = yaml.safe_load((config_dir() / "task" / "pick_place.yaml").read_text())
-        robot = str(config_dir() / "robot" / "fr3.yaml")
-        self.task.write_text(yaml.safe_dump({**values, "cameras": ["front"], "robot": robot}))
+    def __init__(self, tmp_path: Path, task: Path) -> None:
+        self.root, self.task = tmp_path / "recordings", task
         self.running: list[subprocess.Popen[str]] = []
 
     def start(self, *command: str) -> subprocess.Popen[str]:
@@ -72,8 +66,9 @@ class Nodes:
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
-    nodes = Nodes(tmp_path)
+def nodes(tmp_path: Path, write_felt_task: Callable[..., Path]) -> Iterator[Nodes]:
+    """One camera and a force sensor."""
+    nodes = Nodes(tmp_path, write_felt_task(tmp_path, "pick_place", cameras=["front"]))
     yield nodes
     for process in nodes.running:
         if process.poll() is None:
@@ -114,6 +109,7 @@ def test_every_message_published_while_recording_is_on_disk_with_its_stamp(nodes
     assert stored.pop(topics.DIAGNOSTICS), "what the recorder says of itself is in there too"
     assert set(stored) == set(published)
     assert len(stored[topics.JOINT_STATES]) > 1000
+    assert len(stored[topics.WRIST_WRENCH]) > 100
     for topic, stamps in stored.items():
         window = [t for t in published[topic] if stamps[0] <= t <= stamps[-1]]
         assert stamps == window, topic
@@ -130,7 +126,7 @@ def test_discard_removes_and_a_silent_topic_is_named(nodes: Nodes, session: Sess
         session.trigger(topics.RECORDER_START, 15.0)
     nodes.stop(first)
     heard = len(session.path)
-    second = nodes.publisher("--silence", topics.EE_POSE)
+    second = nodes.publisher("--silence", topics.WRIST_WRENCH)
     session.wait(lambda: len(session.path) > heard, 20.0, "the second publisher")
     _record(session, 0.5)
     assert list(nodes.root.rglob("*.partial"))
@@ -142,7 +138,7 @@ def test_discard_removes_and_a_silent_topic_is_named(nodes: Nodes, session: Sess
     session.trigger(topics.RECORDER_START)
     second.send_signal(signal.SIGUSR1)
     session.wait(lambda: session.diagnostics["recorder"]["state"] == "fault", 10.0, "fault")
-    assert "topic 'control/ee_pose' is silent" in session.diagnostics["recorder"]["message"]
+    assert "topic 'wrist/wrench' is silent" in session.diagnostics["recorder"]["message"]
     assert list_recordings(nodes.root) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
@@ -10,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from il_core.errors import EpisodeError, SpecMismatchError
 from il_core.geometry import matrix_from_rotvec, pose
+from il_core.store.episode_table import encode_episode
 from il_core.store.episodes import DATASET_FILE, EpisodeStore
 from il_core.types import ArmState, CameraFrame, Episode, Observation, Outcome
 
@@ -51,6 +54,8 @@ def assert_same(a, b, *, pose_atol=0.0):
     for x, y in zip(a.observations, b.observations, strict=True):
         assert (x.tick_ns, dict(x.age_ns)) == (y.tick_ns, dict(y.age_ns))
         assert np.allclose(x.T_base_ee, y.T_base_ee, rtol=0, atol=pose_atol)
+        assert (x.wrench is None) == (y.wrench is None)
+        assert x.wrench is None or np.array_equal(x.wrench, y.wrench)
         assert (x.arm is None) == (y.arm is None)
         if x.arm is not None:
             assert (x.arm.stamp_ns, x.arm.gripper) == (y.arm.stamp_ns, y.arm.gripper)
@@ -76,6 +81,41 @@ def test_an_episode_comes_back_bit_for_bit(tmp_path, tiny_setup, rng, with_arm, 
     episode = make_episode(tiny_setup, rng, with_arm=with_arm, with_camera=with_camera)
     EpisodeStore.create(tmp_path / "ds", tiny_setup).add(episode)
     assert_same(EpisodeStore.open(tmp_path / "ds", tiny_setup.digest).episode(0), episode)
+
+
+def feeling(episode, rng):
+    """The same episode with a wrench at every tick."""
+    seen = [replace(o, wrench=rng.normal(size=6), age_ns={**o.age_ns, "wrench": MS}) for o in episode.observations]
+    return replace(episode, observations=tuple(seen))
+
+
+def test_a_wrench_comes_back_and_changes_nothing_of_what_is_stored_beside_it(tmp_path, tiny_setup, rng):
+    plain = make_episode(tiny_setup, rng)
+    felt = feeling(plain, rng)
+    store = EpisodeStore.create(tmp_path / "ds", tiny_setup)
+    store.add(felt)
+    assert_same(EpisodeStore.open(store.path).episode(0), felt)
+    assert not EpisodeStore.open(store.path).episode(0).observations[0].wrench.flags.writeable
+    with_it, without = (pq.read_table(io.BytesIO(encode_episode(e)[0])) for e in (felt, plain))
+    assert set(with_it.column_names) - set(without.column_names) == {"wrench", "age_ns.wrench"}
+    assert without.equals(with_it.select(without.column_names))
+
+
+def test_datasets_without_a_force_sensor_say_nothing_of_it(store, felt_setup, tmp_path):
+    assert "wrench" not in (store.path / DATASET_FILE).read_text()
+    felt = EpisodeStore.create(tmp_path / "felt", felt_setup)
+    assert EpisodeStore.open(felt.path).header.robot == felt_setup.robot
+    assert EpisodeStore.open(felt.path).header.task == felt_setup.task
+
+
+def test_a_wrench_that_comes_and_goes_or_has_no_age_is_refused(tmp_path, tiny_setup, rng):
+    felt = feeling(make_episode(tiny_setup, rng), rng)
+    first, *rest = felt.observations
+    with pytest.raises(EpisodeError, match="tick .* has other streams, cameras or calibration"):
+        encode_episode(replace(felt, observations=(replace(first, wrench=None), *rest)))
+    ageless = [replace(o, age_ns={"ee_pose": 3 * MS, "arm": 2 * MS, "camera/eye": 7 * MS}) for o in felt.observations]
+    with pytest.raises(EpisodeError, match="has a wrench without its age; make observations with il_core.align"):
+        encode_episode(replace(felt, observations=tuple(ageless)))
 
 
 def test_the_header_comes_back(store, tiny_setup):

@@ -9,7 +9,9 @@ import pytest
 
 from il_core.config import load_setup
 from il_core.errors import ConfigError
-from il_core.spec import ActionLabel, ActionSpec, digest
+from il_core.spec import ActionLabel, ActionSpec, WrenchSensor, digest
+
+UPRIGHT = (0.0, 0.0, 0.0, 1.0)
 
 
 def test_the_digest_is_the_same_for_the_same_specs(make_setup):
@@ -23,6 +25,7 @@ def test_every_field_of_the_task_changes_the_digest(tiny_setup):
         "n_execute": 3, "state": ("ee_position",), "cameras": (), "quat_xyzw_tool": (0.0, 1.0, 0.0, 0.0),
         "action": ActionSpec(ActionLabel.NEXT_MEASURED, rotation=False, gripper=True),
         "max_age_ms": {"arm": 51.0}, "objects": load_setup("pick_place").task.objects, "press_m": 0.1,
+        "wrench": True,
     }  # fmt: skip
     assert set(changes) == {f.name for f in fields(tiny_setup.task)}
     seen = {digest(tiny_setup.robot, replace(tiny_setup.task, **{k: v}), "<robot/>") for k, v in changes.items()}
@@ -37,8 +40,10 @@ def test_another_arm_camera_or_urdf_changes_the_digest(tiny_setup):
         digest(replace(robot, cameras=(moved,)), task, "<robot/>"),
         digest(robot, task, "<robot></robot>"),
         digest(robot, replace(task, action=replace(task.action, version=2)), "<robot/>"),
+        digest(replace(robot, wrench_sensor=WrenchSensor("ft", (0.0, 0.0, -0.1), UPRIGHT)), task, "<robot/>"),
+        digest(replace(robot, wrench_sensor=WrenchSensor("ft", (0.0, 0.0, -0.2), UPRIGHT)), task, "<robot/>"),
     ]
-    assert len({tiny_setup.digest, *others}) == 5
+    assert len({tiny_setup.digest, *others}) == 7
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,12 @@ def assert_alike(a, b, *, atol=0.0, rgb_atol=0, depth_atol_m=0.0):
     assert np.allclose(a.gripper_des, b.gripper_des, rtol=0, atol=atol)
     assert (a.intervention is None) == (b.intervention is None)
     assert a.intervention is None or np.array_equal(a.intervention, b.intervention)
+    assert (a.k_p_des is None) == (b.k_p_des is None)
+    assert a.k_p_des is None or np.allclose(a.k_p_des, b.k_p_des, rtol=2e-7, atol=atol)
     for x, y in zip(a.observations, b.observations, strict=True):
         assert (x.tick_ns, dict(x.age_ns)) == (y.tick_ns, dict(y.age_ns))
+        assert (x.wrench is None) == (y.wrench is None)
+        assert x.wrench is None or np.allclose(x.wrench, y.wrench, rtol=2e-7, atol=atol)
         assert np.allclose(x.T_base_ee, y.T_base_ee, rtol=0, atol=atol)
         for field in ("q", "v", "tau", "gripper"):
             assert np.allclose(getattr(x.arm, field), getattr(y.arm, field), rtol=0, atol=atol)

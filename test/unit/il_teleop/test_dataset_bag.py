@@ -116,6 +116,18 @@ def test_a_plain_bag_builds_into_the_same_episode_as_our_recording(tmp_path, tin
     assert parts(mine) == parts(other)
 
 
+def test_the_wrench_of_a_bag_is_taken_where_the_task_observes_it(tmp_path, felt_setup, felt_events, write_recording):
+    recording = write_recording(felt_setup, felt_events)
+    source = as_db3(recording, tmp_path / "b.db3")
+    with pytest.raises(ConfigError, match="task 'tiny_pick' also needs wrench; the bag has .*wrist/wrench"):
+        import_bag(source, mapping(), felt_setup, tmp_path / "in")
+    path = import_bag(source, mapping(wrench="/wrist/wrench"), felt_setup, tmp_path / "in", outcome=Outcome.SUCCESS)
+    mine, other = built(recording, felt_setup, tmp_path / "a"), built(path, felt_setup, tmp_path / "b")
+    assert len(mine.observations) >= 18
+    for a, b in zip(mine.observations, other.observations, strict=True):
+        assert np.array_equal(a.wrench, b.wrench)
+
+
 def test_joints_are_renamed_and_a_second_arm_is_left_out(tmp_path, tiny_setup, demo_events):
     def two_arms(values):
         names = ["left_a", "left_g", "left_b", "right_a"]

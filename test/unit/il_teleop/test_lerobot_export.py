@@ -139,6 +139,54 @@ def test_columns_nobody_could_fill_are_left_out_and_named(tmp_path, setup, rng):
     assert not {"next.success", "intervention"} & set(features(tmp_path / "lr"))
 
 
+@pytest.fixture
+def felt(tmp_path, felt_setup, rng):
+    """A dataset with a wrench and a stiffness at every tick: its setup and its store."""
+    action = replace(felt_setup.task.action, stiffness=True)
+    setup = world_setup(lambda: replace(felt_setup, task=replace(felt_setup.task, action=action)))
+    store = EpisodeStore.create(tmp_path / "ds", setup)
+    for i in range(2):
+        episode = make_episode(setup, rng, f"demo_{i}")
+        seen = [
+            replace(o, wrench=rng.normal(size=6), age_ns={**o.age_ns, "wrench": 1_000_000 + k})
+            for k, o in enumerate(episode.observations)
+        ]
+        store.add(replace(episode, observations=tuple(seen), k_p_des=rng.uniform(10, 900, size=(len(seen), 6))))
+    return setup, store
+
+
+def test_wrench_and_stiffness_are_features_of_their_own_and_come_back(felt, tmp_path):
+    setup, store = felt
+    export_lerobot(store, tmp_path / "lr", LOSSLESS)
+    found = features(tmp_path / "lr")
+    assert found["observation.wrench"]["names"] == ["fx", "fy", "fz", "tx", "ty", "tz"]
+    assert found["stiffness"]["names"] == ["kx", "ky", "kz", "krx", "kry", "krz"]
+    assert {found[key]["dtype"] for key in ("observation.wrench", "stiffness")} == {"float32"}
+    assert found["action"]["shape"] == [8], "the action stays what other readers take it for"
+    rows = table(tmp_path / "lr", "data/chunk-000/file-001.parquet")
+    assert np.allclose(rows.column("stiffness").to_pylist(), store.episode(1).k_p_des, rtol=1e-6)
+    assert rows.column("stamp_ns.wrench").to_pylist() == [
+        o.tick_ns - o.age_ns["wrench"] for o in store.episode(1).observations
+    ]
+    report = import_episodes(open_lerobot(tmp_path / "lr", None), None, setup, tmp_path / "back")
+    assert report.rejected == {}
+    back = EpisodeStore.open(tmp_path / "back", setup.digest)
+    for i in range(2):
+        assert_alike(store.episode(i), back.episode(i), atol=2e-7, depth_atol_m=1e-7)
+
+
+def test_a_column_that_only_some_episodes_have_is_left_out_and_cannot_be_imported_for_a_task_that_needs_it(
+    felt, tmp_path, rng
+):
+    setup, store = felt
+    store.add(replace(store.episode(0), name="soft", k_p_des=None))
+    report = export_lerobot(store, tmp_path / "lr", LOSSLESS)
+    assert "stiffness: only 2 of 3 episodes have it; export them separately to keep it" in report.left_out
+    assert "stiffness" not in features(tmp_path / "lr") and "observation.wrench" in features(tmp_path / "lr")
+    with pytest.raises(ConfigError, match="task 'tiny_pick' also needs stiffness"):
+        import_episodes(open_lerobot(tmp_path / "lr", None), None, setup, tmp_path / "back")
+
+
 class _StoppedError(BaseException):
     """The process ends here."""
 

@@ -102,12 +102,15 @@ def test_every_way_to_write_a_pose_gives_the_same_pose(setup):
 
 def test_rows_faster_than_the_ticks_are_thinned_to_the_last_action_before_the_next_tick(tmp_path, make_setup):
     setup = world_setup(make_setup, rate_hz=5)
-    store, _ = imported(write_odd(tmp_path / "odd"), setup, tmp_path / "ds", mapping())
+    felt, stiff = ({"columns": ["state"], "select": [column] * 6} for column in (0, 2))
+    store, _ = imported(write_odd(tmp_path / "odd"), setup, tmp_path / "ds", mapping(wrench=felt, stiffness=stiff))
     episode, q = store.episode(0), joints(0)
     assert len(episode.observations) == N // 2
     for k, o in enumerate(episode.observations):
         assert np.allclose(o.arm.q, q[2 * k], atol=1e-6)
         assert np.allclose(episode.T_base_ee_des[k], forward(q[2 * k + 2]), atol=1e-12)
+        assert np.allclose(o.wrench, q[2 * k, 0], atol=1e-6), "a wrench is observed at its tick"
+        assert np.allclose(episode.k_p_des[k], np.linspace(0, 0.08, N)[2 * k + 1]), "a stiffness goes with its action"
 
 
 def test_without_a_mapping_the_error_lists_what_was_found_and_a_mapping_that_works(tmp_path, setup):

@@ -96,3 +96,12 @@ def test_the_plan_has_who_drives_and_how_stiff_without_waiting_for_it():
     for name in (topics.CONTROL_SOURCE, topics.STIFFNESS, topics.DIAGNOSTICS):
         assert not plans[name].is_required
     assert plans[topics.STIFFNESS].publisher == "controller"
+
+
+def test_a_force_sensor_is_recorded_and_waited_for_where_the_task_observes_it(tiny_setup, felt_setup):
+    unseen = replace(felt_setup, task=replace(felt_setup.task, wrench=False))
+    required = [
+        {p.name: p.is_required for p in plan_topics(s, 1000.0)}.get(topics.WRIST_WRENCH)
+        for s in (tiny_setup, unseen, felt_setup)
+    ]
+    assert required == [None, False, True]
