@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from il_cli.wrist import offer_wrench
 from il_control.config import ControlConfig
 from il_control.cycle import CycleReport, make_cycle
-from il_core.align import ARM
+from il_core.align import ARM, WRENCH
 from il_core.clock import tick_ns
 from il_core.config import Setup
 from il_core.types import ActionChunk, EePose, Observation
+from il_core.wrench import ToolWrench
 from il_policy.session import PolicySession
 from il_sim.camera import Renderer
 from il_sim.plant import Plant
@@ -50,7 +53,11 @@ class Attempt:
 
 
 class Rehearsal:
-    """Attempts of one task; use as a context manager."""
+    """Attempts of one task; use as a context manager.
+
+    Attributes:
+        plant: The simulated arm; a test may push it.
+    """
 
     def __init__(self, setup: Setup, latency_ns: int = 100 * MS, control: ControlConfig | None = None) -> None:
         """Build the scene.
@@ -65,8 +72,8 @@ class Rehearsal:
             DeviceError: no GL to render with.
         """
         self._setup, self._latency_ns, self._control = setup, latency_ns, control
-        self._plant = Plant(setup)
-        self._renderer = Renderer(self._plant.model, setup.robot) if setup.task.cameras else None
+        self.plant = Plant(setup)
+        self._renderer = Renderer(self.plant.model, setup.robot) if setup.task.cameras else None
 
     def __enter__(self) -> Rehearsal:
         """Nothing more to open."""
@@ -85,10 +92,11 @@ class Rehearsal:
             seed: Of the scene.
             limit_s: Longest attempt [s].
         """
-        plant, task = self._plant, self._setup.task
+        plant, task = self.plant, self._setup.task
         plant.reset(seed)
         cycle, session = make_cycle(self._setup, self._control), PolicySession(task)
         for _ in range(SETTLE_STEPS):
+            offer_wrench(cycle, plant)
             plant.write(cycle.step(plant.read(), plant.now_ns).setpoint)
             plant.step()
         start_ns = plant.now_ns + 2 * PICTURE_AGE_NS
@@ -100,6 +108,7 @@ class Rehearsal:
             if pending is not None and now_ns >= pending.obs_ns + self._latency_ns:
                 cycle.offer_chunk(pending)
                 pending = None
+            offer_wrench(cycle, plant)
             report = cycle.step(plant.read(), now_ns)
             if now_ns >= tick_ns(start_ns, picture, task.rate_hz) - PICTURE_AGE_NS:
                 self._take_pictures(session, now_ns)
@@ -119,12 +128,15 @@ class Rehearsal:
     def _take_pictures(self, session: PolicySession, now_ns: int) -> None:
         if self._renderer is None:
             return
-        self._renderer.pose(self._plant.world_state())
+        self._renderer.pose(self.plant.world_state())
         for name in self._setup.task.cameras:
             session.aligner.push_frame(self._renderer.render(name, now_ns))
 
     def _feel(self, session: PolicySession, report: CycleReport, now_ns: int) -> None:
-        if self._plant.steps % POSE_EVERY == 0:
+        if WRENCH in session.aligner.streams:  # moved to the tool only where a tick uses it
+            sensor, wrench = self._setup.robot.force_sensor(), self.plant.wrench()
+            session.aligner.push_wrench_later(now_ns, partial(ToolWrench.measured, now_ns, wrench, sensor))
+        if self.plant.steps % POSE_EVERY == 0:
             session.aligner.push_ee_pose(EePose(now_ns, report.T_base_ee.copy()))
             if ARM in session.aligner.streams:
-                session.aligner.push_arm(self._plant.read())
+                session.aligner.push_arm(self.plant.read())

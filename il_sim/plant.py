@@ -14,6 +14,7 @@ from il_core.geometry import Array, pose
 from il_core.types import ArmState, Setpoint, Vector
 from il_sim.scene import build_model
 from il_sim.tasks import make_task
+from il_sim.wrist import WristSensor
 
 STEP_NS = 1_000_000
 HOME_SPREAD_RAD = 0.01  # an arm never stops twice at exactly the same posture
@@ -54,6 +55,7 @@ class Plant:
         slides = [j for j in range(self.model.njnt) if self.model.jnt_type[j] == mujoco.mjtJoint.mjJNT_SLIDE]
         self._servos = np.array([self.model.actuator(self.model.joint(j).name).id for j in slides])
         self._finger_qs = np.array([self.model.jnt_qposadr[j] for j in slides])
+        self._wrist = None if setup.robot.wrench_sensor is None else WristSensor(self.model)
         self._described = self.model.body_mass.copy(), self.model.body_inertia.copy()
         self._push: tuple[int, Array, int] | None = None  # body, force, last step
         self._timeout_ns, self._origin_ns = timeout_ns, start_ns
@@ -196,6 +198,25 @@ class Plant:
             tau=data.actuator_force[self._motors],
             gripper=min(1.0, max(0.0, opening)),
         )
+
+    def wrench(self) -> Vector:
+        """Force and torque on the tool as the wrist's sensor has them, (6,) [N, N·m].
+
+        About the origin and along the axes of the sensor's frame, of the last step; see
+        :class:`il_sim.wrist.WristSensor` for what is in it. Before the first step after a reset the motors are off,
+        and what would be measured then is that of a falling arm.
+
+        Raises:
+            ConfigError: the robot has no ``wrench_sensor``.
+        """
+        if self._wrist is None:
+            raise ConfigError(f"robot '{self.robot.name}'", "has no 'wrench_sensor'; write its frame and pose")
+        return self._wrist.wrench(self.data)
+
+    @property
+    def wrist_link(self) -> str:
+        """The first link behind the wrist's sensor; empty without one."""
+        return "" if self._wrist is None else self._wrist.link
 
     def world_state(self) -> Vector:
         """All generalised positions of the scene, (model.nq,), a copy."""

@@ -15,6 +15,7 @@ from il_core.spec import CameraSpec, Mount, RobotSpec
 from il_core.types import Vector
 from il_sim.scene_constants import SOLREF, TABLE
 from il_sim.tasks import SimTask
+from il_sim.wrist import add_wrist_sensor
 
 TIMESTEP_S = 0.001
 GRIPPER_FORCE_N = 60.0  # Franka Hand: 70 N continuous
@@ -43,7 +44,8 @@ def build_model(setup: Setup, task: SimTask) -> mujoco.MjModel:
         task: Objects to put on the table.
 
     Raises:
-        ConfigError: the URDF or SRDF cannot be used; carries the parser's words.
+        ConfigError: the URDF or SRDF cannot be used; carries the parser's words. Or the robot's force sensor has no
+            place between arm and tool.
     """
     spec = _robot(setup)
     spec.option.timestep = TIMESTEP_S
@@ -56,6 +58,7 @@ def build_model(setup: Setup, task: SimTask) -> mujoco.MjModel:
     for camera in setup.robot.cameras:
         _add_camera(spec, setup.robot, camera)
     task.add_objects(spec)
+    add_wrist_sensor(spec, setup.robot, str(setup.urdf_path))
     try:
         return spec.compile()
     except ValueError as error:

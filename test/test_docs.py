@@ -196,6 +196,10 @@ def scratch(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs")
     for name in ("data", "config"):
         (folder / name).symlink_to(ROOT / name)
+    for block in (b for page in WRITTEN for b in blocks(page) if b.language == "yaml"):
+        named = re.match(r"# (\w+\.yaml)\n", block.body)  # a file that the commands of the page use
+        if named:
+            (folder / named[1]).write_text(block.body)
     return folder
 
 

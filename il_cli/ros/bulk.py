@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from il_cli.wrist import offer_wrench
 from il_control.cycle import CycleReport, make_cycle
 from il_core import topics
 from il_core.clock import ManualClock, tick_ns
@@ -33,6 +34,7 @@ TELEMETRY_EVERY, TELEOP_EVERY = 10, 20  # steps of 1 ms: 100 Hz and 50 Hz, the r
 SETTLE_STEPS, AFTER_STEPS, LIMIT_STEPS = 300, 500, 30_000
 JOINT_STATE, POSE = "sensor_msgs/msg/JointState", "geometry_msgs/msg/PoseStamped"
 IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
+WRENCH = "geometry_msgs/msg/WrenchStamped"
 
 
 class Tape:
@@ -49,6 +51,8 @@ class Tape:
         kinds = {topics.JOINT_STATES: JOINT_STATE, topics.EFFORT_SETPOINT: JOINT_STATE, topics.EE_POSE: POSE}
         kinds |= {topics.TARGET_POSE: POSE, topics.TARGET_GRIPPER: JOINT_STATE}
         kinds |= {topics.TELEOP_POSE: POSE, topics.TELEOP_GRIPPER: JOINT_STATE}
+        if setup.robot.wrench_sensor is not None:
+            kinds[topics.WRIST_WRENCH] = WRENCH
         for name in setup.task.cameras:
             kinds |= {topics.color(name): IMAGE, topics.depth(name): IMAGE, topics.camera_info(name): INFO}
         for topic, kind in kinds.items():
@@ -73,7 +77,7 @@ class Performance:
         self._seed = seed
         self._retarget_config = load_yaml(config_dir() / "teleop" / "retarget.yaml", RetargetConfig)
         self._retargeter = Retargeter(self._retarget_config)
-        self._renderer = Renderer(self._plant.model, setup.robot)
+        self._renderer = Renderer(self._plant.model, setup.robot) if setup.task.cameras else None
         self._images = {
             name: convert.CameraMessages(f"camera_{name}_optical", setup.robot.camera(name).intrinsics)
             for name in setup.task.cameras
@@ -103,7 +107,8 @@ class Performance:
             return self._tape.writer.commit(outcome)
         finally:
             self._tape.writer.discard()  # does nothing after commit
-            self._renderer.close()
+            if self._renderer is not None:
+                self._renderer.close()
 
     def _operate(self, operator: Operator) -> None:
         self._operator = operator
@@ -116,6 +121,7 @@ class Performance:
         """One millisecond: state, control, records, physics."""
         plant = self._plant
         state = plant.read()
+        offer_wrench(self._cycle, plant)
         report = self._cycle.step(state, plant.now_ns)
         if is_driving and plant.steps % TELEOP_EVERY == 0:
             self._drive(state, report)
@@ -145,11 +151,16 @@ class Performance:
         t, joints = state.stamp_ns, self._joints
         tape.put(topics.JOINT_STATES, convert.joint_state_msg(state, joints), t)
         tape.put(topics.EFFORT_SETPOINT, convert.effort_msg(report.setpoint, joints), t)
+        sensor = self._setup.robot.wrench_sensor
+        if sensor is not None:
+            tape.put(topics.WRIST_WRENCH, convert.wrench_msg(t, self._plant.wrench(), sensor.frame), t)
         if self._plant.steps % TELEMETRY_EVERY == 0:
             tape.put(topics.EE_POSE, convert.pose_stamped_msg(t, report.T_base_ee), t)
             if report.T_base_ee_des is not None:
                 tape.put(topics.TARGET_POSE, convert.pose_stamped_msg(t, report.T_base_ee_des), t)
             tape.put(topics.TARGET_GRIPPER, convert.opening_msg(t, report.setpoint.gripper, joints), t)
+        if self._renderer is None:
+            return
         rate_hz = min(self._setup.robot.camera(name).rate_hz for name in self._images)
         if t < tick_ns(self._frames_start_ns, self._frames, rate_hz):
             return

@@ -62,7 +62,8 @@ class Seat:
         subscribe(WrenchStamped, topics.WANTED_STIFFNESS, self._on_stiffness, qos.COMMAND)
         subscribe(WrenchStamped, topics.EXPECTED_WRENCH, self._on_expected_wrench, qos.COMMAND)
         subscribe(Float64, topics.DAMPING_RATIO, self._on_damping, qos.COMMAND)
-        subscribe(WrenchStamped, topics.WRIST_WRENCH, self._on_wrench, qos.LATEST)
+        if cycle.config.wrist is not None:  # without it somebody else may feel the wrench, but nobody here
+            subscribe(WrenchStamped, topics.WRIST_WRENCH, self._on_wrench, qos.LATEST)
         subscribe(String, topics.GUIDING_MODE, self._on_guiding_mode, qos.COMMAND)
         subscribe(MultiDOFJointTrajectory, topics.REPLAY_CHUNK, self._on_replay, qos.COMMAND)
 

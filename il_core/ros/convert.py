@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
-from geometry_msgs.msg import Pose, PoseStamped, Transform
+from geometry_msgs.msg import Pose, PoseStamped, Transform, WrenchStamped
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import (
     JointTrajectory,
@@ -17,7 +17,7 @@ from trajectory_msgs.msg import (
 )
 
 from il_core.geometry import Array, quat_xyzw_from_matrix
-from il_core.types import ActionChunk, ArmState, CameraFrame, Intrinsics, Setpoint
+from il_core.types import ActionChunk, ArmState, CameraFrame, Intrinsics, Setpoint, Vector
 from il_core.wire import EE_JOINT, GRIPPER_JOINT, STIFFNESS_JOINTS, JointMap
 
 BASE_FRAME = "base"
@@ -80,6 +80,15 @@ def pose_stamped_msg(stamp_ns: int, T_base_b: Array, frame_id: str = BASE_FRAME)
     """Pose in base at one instant -> PoseStamped."""
     msg = PoseStamped(pose=pose_msg(T_base_b))
     msg.header.stamp, msg.header.frame_id = time_msg(stamp_ns), frame_id
+    return msg
+
+
+def wrench_msg(stamp_ns: int, wrench: Vector, frame_id: str) -> WrenchStamped:
+    """Force and torque along the axes of a frame, (6,) [N, N·m] -> WrenchStamped."""
+    msg = WrenchStamped()
+    msg.header.stamp, msg.header.frame_id = time_msg(stamp_ns), frame_id
+    f, t = msg.wrench.force, msg.wrench.torque
+    f.x, f.y, f.z, t.x, t.y, t.z = map(float, wrench)
     return msg
 
 

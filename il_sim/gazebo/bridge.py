@@ -37,7 +37,14 @@ def force_topic(model: str, joint: str) -> str:
     return f"/model/{model}/joint/{joint}/cmd_force"
 
 
-def rows(model: str, forced: list[str], cameras: tuple[str, ...], objects: tuple[str, ...]) -> list[Row]:
+def wrench_topic(model: str) -> str:
+    """Topic of the wrist's force sensor in Gazebo."""
+    return f"/model/{model}/wrist_wrench"
+
+
+def rows(
+    model: str, forced: list[str], cameras: tuple[str, ...], objects: tuple[str, ...], *, has_wrench: bool = False
+) -> list[Row]:
     """Every topic that passes between Gazebo and us.
 
     Args:
@@ -45,6 +52,7 @@ def rows(model: str, forced: list[str], cameras: tuple[str, ...], objects: tuple
         forced: Joints that are driven by a topic each.
         cameras: Cameras of the task.
         objects: Objects whose pose is published.
+        has_wrench: Whether the robot has a force sensor at the wrist.
     """
 
     def heard(ours: str, theirs: str, ros_type: str, gz_type: str) -> Row:
@@ -67,6 +75,9 @@ def rows(model: str, forced: list[str], cameras: tuple[str, ...], objects: tuple
                 topics.gazebo_camera_info(camera), f"{prefix}/camera_info", "sensor_msgs/msg/CameraInfo", "CameraInfo"
             ),
         ]
+    if has_wrench:
+        kinds = "geometry_msgs/msg/WrenchStamped", "Wrench"
+        all_rows.append(heard(topics.WRIST_WRENCH, wrench_topic(model), *kinds))
     for name in objects:
         all_rows.append(heard(topics.object_pose(name), f"/model/{name}/pose", "geometry_msgs/msg/PoseStamped", "Pose"))
     return all_rows

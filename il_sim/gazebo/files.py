@@ -56,7 +56,7 @@ def write_gazebo(
     config = config or load_gazebo_config()
     plant = Plant(setup, seed)
     scene = Scene(plant)
-    robot = RobotModel(setup, scene.mu, config)
+    robot = RobotModel(setup, scene.mu, config, plant.wrist_link)
     is_controlled = drive is Drive.ROS2_CONTROL
     controllers = (out / CONTROLLERS).resolve()
     model = robot.element(drive, str(controllers))
@@ -68,7 +68,8 @@ def write_gazebo(
     name = f"il_{setup.task.name}"
     (out / WORLD).write_text(sdf.document(world(name, plant, model, scene.things, config)))
     forced = robot.fingers if is_controlled else [*setup.robot.joint_names, *robot.fingers]
-    bridged = rows(setup.robot.name, forced, setup.task.cameras, plant.task.objects)
+    has_wrench = setup.robot.wrench_sensor is not None
+    bridged = rows(setup.robot.name, forced, setup.task.cameras, plant.task.objects, has_wrench=has_wrench)
     (out / BRIDGE).write_text(bridge_yaml(bridged))
     if not is_controlled:
         return Written(out / WORLD, out / BRIDGE, place)

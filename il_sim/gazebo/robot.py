@@ -13,12 +13,13 @@ from il_core.errors import ConfigError
 from il_core.geometry import Array, inverse
 from il_core.spec import CameraSpec, Interface, Mount
 from il_sim.gazebo import sdf
-from il_sim.gazebo.bridge import camera_topic, joint_state_topic
+from il_sim.gazebo.bridge import camera_topic, joint_state_topic, wrench_topic
 from il_sim.gazebo.config import GazeboConfig
 from il_sim.gazebo.urdf import Inertial, Joint, Link, Urdf, read_urdf
 from il_sim.scene import GRIPPER_DAMPING_NS_M
 
 TABLE_GROUP, BASE_GROUP = 0x0001, 0x0002  # the arm's fixed foot stands on the table and does not touch it
+WRENCH_HZ = 1000  # each step, as joint states come
 # Gazebo's cameras look along x with z up, optical frames along z with y down.
 R_OPTICAL_SENSOR = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 
@@ -36,13 +37,14 @@ class RobotModel:
     Links without mass are frames: SDF gives a link without ``inertial`` one kilogram.
     """
 
-    def __init__(self, setup: Setup, mu: Mapping[str, float], config: GazeboConfig) -> None:
+    def __init__(self, setup: Setup, mu: Mapping[str, float], config: GazeboConfig, wrist_link: str = "") -> None:
         """Read the URDF.
 
         Args:
             setup: Robot and task.
             mu: Sliding friction by link.
             config: Gazebo's settings.
+            wrist_link: First link behind the robot's force sensor; empty without one.
 
         Raises:
             ConfigError: the URDF or the robot cannot be simulated.
@@ -58,6 +60,10 @@ class RobotModel:
         if missing:
             raise ConfigError(str(setup.urdf_path), f"no joint '{missing[0]}'")
         self._foot = self._massive_root()
+        self._wrist_link = wrist_link
+        if wrist_link and self._urdf.links[wrist_link].inertial is None:
+            problem = f"link '{wrist_link}' behind it has no mass, so that Gazebo's model has no joint to measure in"
+            raise ConfigError("wrench_sensor", problem)
 
     @property
     def fingers(self) -> list[str]:
@@ -166,6 +172,8 @@ class RobotModel:
         element = sdf.add(model, "joint", name=joint.name, type=joint.kind)
         sdf.add_pose(element, T_host_parent @ joint.T_parent_child, relative_to=parent)
         sdf.add_all(element, {"parent": parent, "child": joint.child})
+        if joint.child == self._wrist_link:
+            self._add_force_sensor(element)
         if joint.limit is None:
             return
         axis = sdf.add(element, "axis")
@@ -175,6 +183,23 @@ class RobotModel:
         # The fingers' servo damps here, where the engine integrates it implicitly: a finger weighs 15 g.
         servo = GRIPPER_DAMPING_NS_M if joint.kind == "prismatic" else 0.0
         sdf.add_all(sdf.add(axis, "dynamics"), {"damping": joint.damping + servo, "friction": joint.friction})
+
+    def _add_force_sensor(self, joint: ET.Element) -> None:
+        """What acts on the links behind the joint, as `wrist/wrench` means it, but with their weight in it.
+
+        Child to parent: Gazebo's other direction is what the arm's side does to the tool's side.
+        """
+        wrench = self._robot.force_sensor()
+        T_link_ee = inverse(self._T_root(self._wrist_link)) @ self._T_root(
+            self._robot.ee_frame
+        )  # nothing moves between
+        sensor = sdf.add(joint, "sensor", name="wrist", type="force_torque")
+        sdf.add_pose(sensor, T_link_ee @ wrench.T_ee_sensor)
+        sdf.add_all(sensor, {"always_on": True, "update_rate": WRENCH_HZ, "visualize": False})
+        sdf.add(sensor, "topic", wrench_topic(self._robot.name))
+        sdf.add(sensor, "gz_frame_id", wrench.frame)
+        element = sdf.add(sensor, "force_torque")
+        sdf.add_all(element, {"frame": "sensor", "measure_direction": "child_to_parent"})
 
     def _optical(self, camera: CameraSpec) -> tuple[str, Array]:
         """The link that carries a camera, and the pose of its optical frame there."""

@@ -38,6 +38,8 @@ def world(name: str, plant: Plant, robot: ET.Element, things: tuple[Thing, ...],
     for system, kind in SYSTEMS:
         sdf.add_plugin(element, system, kind)
     sdf.add_plugin(element, "sensors", "Sensors", [("render_engine", "ogre2")])
+    if plant.wrist_link:
+        sdf.add_plugin(element, "forcetorque", "ForceTorque")
     sdf.add(element, "gravity", option.gravity)
     scene = sdf.add(element, "scene")
     sdf.add_all(scene, {"ambient": (0.5, 0.5, 0.5, 1.0), "background": (0.1, 0.1, 0.1, 1.0), "shadows": False})

@@ -7,7 +7,7 @@ from array import array
 from dataclasses import dataclass
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
@@ -79,6 +79,11 @@ class SimNode(Node):
             name: self.create_publisher(PoseStamped, topics.object_pose(name), qos.COMMAND)
             for name in self._plant.task.objects
         }
+        sensor = self._plant.robot.wrench_sensor
+        self._wrench_frame = "" if sensor is None else sensor.frame
+        self._wrenches = (
+            None if sensor is None else self.create_publisher(WrenchStamped, topics.WRIST_WRENCH, qos.STREAM)
+        )
         self._clock_out = self.create_publisher(Clock, "/clock", qos.COMMAND) if self._params.publish_clock else None
         self._diagnostics = Diagnostics(self, "sim")
         state = convert.joint_state_msg(self._plant.read(), self._joints)
@@ -121,6 +126,9 @@ class SimNode(Node):
         position[-1] = self._joints.m_from_opening(state.gripper)
         self._state_msg.header.stamp = convert.time_msg(state.stamp_ns)
         self._states.publish(self._state_msg)
+        if self._wrenches is not None:
+            wrench = self._plant.wrench()
+            self._wrenches.publish(convert.wrench_msg(state.stamp_ns, wrench, self._wrench_frame))
         if self._clock_out is not None:
             self._clock_out.publish(Clock(clock=self._state_msg.header.stamp))
 

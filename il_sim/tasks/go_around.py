@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from il_sim.tasks.reach import NEAR_M, RADIUS_M, STILL_RAD_S
-from il_sim.tasks.shapes import CYLINDER, GREY, RED, SPHERE, add_loose, add_mark, put
+from il_sim.tasks.shapes import CYLINDER, GREY, RED, SPHERE, add_loose, add_mark, put, tool_position
 
 POLE, BALL = "pole", "ball"
 POLE_RADIUS_M, POLE_LENGTH_M, POLE_MASS_KG = 0.02, 0.11, 0.1  # lower than the hand above the ball's height
@@ -34,5 +34,5 @@ class GoAround:
         """Tool at the ball and at rest, pole untouched."""
         pole = data.body(POLE)
         stands = pole.xmat[8] > UPRIGHT and float(np.linalg.norm(pole.xpos[:2] - POLE_XY_M)) < POLE_RADIUS_M
-        distance = float(np.linalg.norm(data.site(0).xpos - data.body(BALL).xpos))
+        distance = float(np.linalg.norm(tool_position(model, data) - data.body(BALL).xpos))
         return bool(stands and distance < NEAR_M and float(np.abs(data.qvel[:7]).max()) < STILL_RAD_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from il_sim.tasks.shapes import RED, SPHERE, add_mark, put
+from il_sim.tasks.shapes import RED, SPHERE, add_mark, put, tool_position
 
 BALL = "ball"
 RADIUS_M = 0.02
@@ -28,5 +28,5 @@ class Reach:
 
     def is_done(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
         """Tool at the ball, arm at rest."""
-        distance = float(np.linalg.norm(data.site(0).xpos - data.body(BALL).xpos))
+        distance = float(np.linalg.norm(tool_position(model, data) - data.body(BALL).xpos))
         return distance < NEAR_M and float(np.abs(data.qvel[:7]).max()) < STILL_RAD_S

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from il_sim.scene_constants import SOLREF
+from il_core.types import Vector
+from il_sim.scene_constants import SOLREF, WRIST_SITE
 
 RED, BLUE, GREEN, GREY = [0.85, 0.08, 0.08, 1.0], [0.2, 0.35, 0.6, 1.0], [0.15, 0.6, 0.2, 1.0], [0.4, 0.4, 0.42, 1.0]
 SLIDING = [1.0, 0.01, 0.0002]  # friction of wood: sliding, torsional [m], rolling [m]
@@ -42,6 +43,12 @@ def put(model: mujoco.MjModel, data: mujoco.MjData, name: str, position_m: Seque
     """Place something upright."""
     adr = model.joint(name).qposadr[0]
     data.qpos[adr : adr + 7] = [*position_m, 1.0, 0.0, 0.0, 0.0]
+
+
+def tool_position(model: mujoco.MjModel, data: mujoco.MjData) -> Vector:
+    """Where the tool point is in base, (3,) [m]."""
+    site = next(k for k in range(model.nsite) if model.site(k).name != WRIST_SITE)
+    return np.array(data.site_xpos[site])
 
 
 def is_still(data: mujoco.MjData, name: str) -> bool:

@@ -18,6 +18,7 @@ from il_core.geometry import matrix_from_rotvec, pose  # noqa: E402
 from il_core.ros import convert  # noqa: E402
 from il_core.store.msgdefs import definition, encoder  # noqa: E402
 from il_core.types import ActionChunk, ArmState, CameraFrame, Intrinsics  # noqa: E402
+from il_core.wrench import WrenchSensor  # noqa: E402
 
 pytestmark = pytest.mark.ros
 T0 = 1_700_000_000_123_456_789
@@ -96,6 +97,16 @@ def test_pose(send, rng):
         again = wire.ee_pose_from(send(convert.pose_stamped_msg(T0, T)))
         assert again.stamp_ns == T0
         assert np.allclose(again.T_base_ee, T, atol=1e-12)
+
+
+def test_wrench(send, rng):
+    values = rng.normal(size=6)
+    sensor = WrenchSensor("ft", (0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))  # measures where the tool is
+    again = wire.wrench_from(send(convert.wrench_msg(T0, values, "ft")), sensor)
+    assert again.stamp_ns == T0
+    np.testing.assert_array_equal(again.wrench, values)
+    with pytest.raises(DeviceError, match="wrist wrench is in frame 'other'"):
+        wire.wrench_from(send(convert.wrench_msg(T0, values, "other")), sensor)
 
 
 @pytest.mark.parametrize("has_gripper", [True, False])

@@ -104,13 +104,16 @@ def rig(tmp_path):
 
 def test_states_come_each_millisecond_on_a_grid_of_wall_time(rig):
     from diagnostic_msgs.msg import DiagnosticArray
+    from geometry_msgs.msg import WrenchStamped
     from sensor_msgs.msg import JointState
 
-    joints = wire.JointMap(load_setup("draw_symbol").robot)
+    robot = load_setup("draw_symbol", "fr3_ft").robot
+    joints = wire.JointMap(robot)
     states = rig.listen(JointState, topics.JOINT_STATES)
     statuses = rig.listen(DiagnosticArray, topics.DIAGNOSTICS)
-    rig.start("sim", "task:='draw_symbol'")
-    rig.wait(lambda: len(states) > 1000, "a second of states")
+    wrenches = rig.listen(WrenchStamped, topics.WRIST_WRENCH)
+    rig.start("sim", "task:='draw_symbol'", "robot:='fr3_ft'")
+    rig.wait(lambda: len(states) > 1000 and len(wrenches) > 1000, "a second of states and wrenches")
     age_ns = time.time_ns() - wire.stamp_ns(states[-1].header.stamp)
     some = states[200:]
     stamps = np.array([wire.stamp_ns(s.header.stamp) for s in some])
@@ -121,6 +124,10 @@ def test_states_come_each_millisecond_on_a_grid_of_wall_time(rig):
     assert age_ns < 1_000_000_000
     state = wire.arm_state_from(some[-1], joints)
     np.testing.assert_allclose(state.q, joints.robot.q_home_rad, atol=0.02)
+    felt = [wire.wrench_from(w, robot.force_sensor()) for w in wrenches[200:1000]]  # refuses another frame
+    assert np.median(np.diff([w.stamp_ns for w in felt])) == 1_000_000
+    assert len({w.stamp_ns for w in felt} & set(stamps.tolist())) > 400, "stamped with the state"
+    assert np.abs(felt[-1].wrench).max() < 0.05, "a free tool at rest"
     rig.wait(lambda: statuses, "diagnostics")
     keys = {kv.key for kv in statuses[-1].status[0].values}
     assert {"command_age_over_1_cycle", "command_timeouts", "steps"} <= keys
@@ -136,6 +143,7 @@ def test_the_clock_is_that_of_the_states_and_silent_unless_asked_for(rig):
     rig.start("sim", "task:='draw_symbol'")
     rig.wait(lambda: len(states) > 100, "states")
     assert rig.node.count_publishers("/clock") == 0
+    assert rig.node.count_publishers(topics.WRIST_WRENCH) == 0, "of an arm without the sensor"
     assert rig.stop("sim") == 0
 
     states.clear()

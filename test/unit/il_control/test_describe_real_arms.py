@@ -35,7 +35,7 @@ ARMS = {  # file below the package's folder, tool that says which arm is meant, 
     "baxter_description/urdf/baxter.urdf": ("left_wrist", 7),
 }
 # The FR3's gains are for smooth targets: a bare step of 0.05 rad overshoots by 22 %.
-SHIPPED = sorted({p.stem for p in (config_dir() / "robot").glob("*.yaml")} - {"fr3"})
+SHIPPED = sorted({p.stem for p in (config_dir() / "robot").glob("*.yaml")} - {"fr3", "fr3_ft"})
 
 
 def example_robots() -> Path | None:

@@ -9,10 +9,12 @@ import mujoco
 import numpy as np
 import pinocchio
 import pytest
+import yaml
 
+from il_core import topics
 from il_core.config import load_setup
 from il_core.errors import ConfigError
-from il_core.geometry import pose
+from il_core.geometry import matrix_from_quat_xyzw, pose
 from il_core.spec import Interface
 from il_sim.gazebo.config import load_gazebo_config
 from il_sim.gazebo.files import write_gazebo
@@ -23,6 +25,7 @@ from il_sim.plant import Plant
 from il_sim.scene import GRIPPER_DAMPING_NS_M, TIMESTEP_S
 
 SEED = 3
+TURNED = (0.5, -0.5, 0.1, 0.7)
 
 
 @pytest.fixture(scope="module")
@@ -280,18 +283,58 @@ def test_the_arms_foot_does_not_touch_the_table_it_stands_on(world):
     assert all(a & b for a in cube for b in table | foot)
 
 
-def test_gazebos_own_checker_accepts_the_files(setup, tmp_path):
+def test_gazebos_own_checker_accepts_the_files(setup, tmp_path, felt_folder):
     program = shutil.which("gz") or shutil.which("ign")
     if program is None:
         pytest.skip("no `gz sdf` or `ign sdf`: apt-get install ignition-tools libsdformat-dev sdformat-sdf")
     world = write_gazebo(setup, tmp_path / "joints").world
     model = write_gazebo(setup, tmp_path / "control", drive=Drive.ROS2_CONTROL).model / "model.sdf"
-    for path in (world, model):
+    for path in (world, model, felt_folder.world):
         command = [program, "sdf", "-k", str(path)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == "Valid."
         assert "Error" not in done.stderr and "Warning" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def felt_folder(tmp_path_factory):
+    """Files of the arm with a force sensor, whose frame is turned and off the tool's axis."""
+    setup = load_setup("push", "fr3_ft")
+    sensor = replace(setup.robot.wrench_sensor, p_ee_sensor_m=(0.02, -0.01, -0.15), quat_xyzw_ee_sensor=TURNED)
+    out = tmp_path_factory.mktemp("felt")
+    return write_gazebo(replace(setup, robot=replace(setup.robot, wrench_sensor=sensor)), out)
+
+
+def test_the_force_sensor_measures_at_the_hand_where_mujocos_does(felt_folder):
+    root = ET.parse(felt_folder.world).getroot().find("world")
+    model = root.find("model[@name='fr3_ft']")
+    [joint] = [j for j in model.findall("joint") if j.find("sensor") is not None]
+    assert (joint.get("name"), joint.get("type")) == ("fr3_hand_joint", "fixed")
+    assert (joint.findtext("parent"), joint.findtext("child")) == ("fr3_link7", "fr3_hand")
+    sensor = joint.find("sensor")
+    assert sensor.get("type") == "force_torque"
+    assert sensor.findtext("force_torque/frame") == "sensor"
+    assert sensor.findtext("force_torque/measure_direction") == "child_to_parent"
+    assert (sensor.findtext("update_rate"), sensor.findtext("gz_frame_id")) == ("1000", "fr3_hand")
+    chain = Chain(model)
+    expected = chain.frame("fr3_tcp") @ pose([0.02, -0.01, -0.15], matrix_from_quat_xyzw(TURNED))
+    np.testing.assert_allclose(chain.link("fr3_hand") @ matrix(sensor.findtext("pose")), expected, atol=1e-9)
+    systems = [p.get("filename") for p in root.findall("plugin")]
+    assert "gz-sim-forcetorque-system" in systems
+
+
+def test_the_bridge_carries_the_wrench_and_only_of_an_arm_that_has_the_sensor(felt_folder, folder):
+    def wrenches(bridge):
+        return [row for row in yaml.safe_load(bridge.read_text()) if row["ros_topic_name"] == topics.WRIST_WRENCH]
+
+    [row] = wrenches(felt_folder.bridge)
+    sensor = ET.parse(felt_folder.world).getroot().find(".//sensor[@type='force_torque']")
+    assert row["gz_topic_name"] == sensor.findtext("topic")
+    kinds = (row["ros_type_name"], row["gz_type_name"], row["direction"])
+    assert kinds == ("geometry_msgs/msg/WrenchStamped", "gz.msgs.Wrench", "GZ_TO_ROS")
+    assert wrenches(folder / "bridge.yaml") == []
+    assert "forcetorque" not in (folder / "world.sdf").read_text()
 
 
 @pytest.mark.parametrize("task", ["reach", "push", "go_around"])
