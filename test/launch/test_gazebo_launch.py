@@ -50,7 +50,7 @@ def test_every_argument_is_explained(file):
 
 def test_the_bridge_and_our_nodes_come_before_the_controller_and_end_after_it(file, tmp_path):
     _, actions = launched(file, out=str(tmp_path), seed="3")
-    assert executables(actions) == [*BESIDE, "controller_node", "recorder_node", "teleop_node"]
+    assert executables(actions) == [*BESIDE, "controller_node", "description_node", "recorder_node", "teleop_node"]
     bridge, controller = (a for a in actions if getattr(a, "node_executable", "") in (BESIDE[0], "controller_node"))
     assert controller in bridge.later
     assert (tmp_path / "world.sdf").exists() and (tmp_path / "bridge.yaml").exists()
