@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from il_core.errors import RecordingError
+from il_core.store.box_files import give_back, lend
+from il_core.store.header import header_text
 from il_core.store.recording import RecordingWriter
 from il_core.types import Outcome
 from il_core.wire import header_stamp_ns_from_cdr
@@ -51,6 +53,8 @@ class Take:
         for topic, topic_stats in stats.items():
             topic_stats.begin()
             writer.add_topic(topic, topic_stats.plan.type)
+        types = {topic: topic_stats.plan.type for topic, topic_stats in stats.items()}
+        self._box = lend(writer.data_path, header_text(writer.header), types)  # what is received outlives this process
         self._is_removed = False
         self._is_running = True
         self._thread = threading.Thread(target=self._run, name="recording-writer", daemon=True)
@@ -75,6 +79,8 @@ class Take:
             return
         stamp_ns = header_stamp_ns_from_cdr(data)
         stats.take(stamp_ns, log_ns)
+        if self._box is not None:
+            self._box.put(topic, data, log_ns, stamp_ns)
         self._put_bytes += len(data)
         self._queue.append((topic, data, log_ns, stamp_ns))
 
@@ -92,12 +98,12 @@ class Take:
             said: Fields of the header that were not known at the start.
             replaces: Recording to be removed once this one is safely on disk.
         """
-        return self._call(lambda: self._commit(outcome, said or {}, replaces), is_last=True)
+        return self._end(lambda: self._commit(outcome, said or {}, replaces))
 
     def remove(self) -> Future[None]:
         """Remove the recording; completed when it is gone."""
         self._is_removed = True
-        return self._call(self.writer.discard, is_last=True)
+        return self._end(self.writer.discard)
 
     def _commit(self, outcome: Outcome, said: Mapping[str, Any], replaces: Path | None) -> Path:
         """All or nothing: what cannot be finished is removed."""
@@ -115,7 +121,21 @@ class Take:
             remove_recording(replaces)
         return path
 
-    def _call(self, action: Callable[[], object], *, is_last: bool = False) -> Future:
+    def _end(self, action: Callable[[], object]) -> Future:
+        """Run the last action on the writer thread; then the black box is free for another take."""
+        box, self._box = self._box, None
+
+        def run() -> object:
+            try:
+                return action()
+            finally:
+                self._is_running = False
+                if box is not None:
+                    give_back(box)
+
+        return self._call(run)
+
+    def _call(self, action: Callable[[], object]) -> Future:
         """Run an action on the writer thread after all messages so far."""
         future: Future[object] = Future()
 
@@ -126,8 +146,6 @@ class Take:
                 future.set_exception(error)
             else:
                 future.set_result(result)
-            if is_last:
-                self._is_running = False
 
         self._queue.append(run)
         return future

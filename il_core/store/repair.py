@@ -7,25 +7,23 @@ import mmap
 import os
 import shutil
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from il_core.clock import SystemClock
 from il_core.errors import RecordingError
-from il_core.store import mcap_records as mcap
 from il_core.store.bitflip import locate_flip
+from il_core.store.black_box import Contents
+from il_core.store.box_files import read_box
 from il_core.store.damage import Inspection
 from il_core.store.files import sync_folder, write_durably
-from il_core.store.header import HEADER_FILE, RecordingHeader, TopicRecord, header_text, read_header
-from il_core.store.inspect import REPAIR_FILE, inspect_recording, mapped
+from il_core.store.header import HEADER_FILE, RecordingHeader, TopicRecord, header_text, parse_header, read_header
+from il_core.store.inspect import inspect_recording, mapped
 from il_core.store.mcap_scan import Span, scan
 from il_core.store.recording import Recording
 from il_core.store.rosbag2_index import INDEX_FILE, index_text
-from il_core.store.seal import seal
-from il_core.store.writer import DAMAGED, PARTIAL, RecordingWriter
+from il_core.store.salvage import DAMAGE, salvage, write_report
+from il_core.store.writer import DAMAGED, PARTIAL
 from il_core.types import Outcome
-
-DAMAGE = "damage"  # cause of loss in a topic's account
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,8 @@ def repair_recording(path: Path | str, out: Path | None = None, like: Path | Non
     """Make a whole recording out of a damaged or unfinished one.
 
     One flipped bit in the data file is set right exactly. Otherwise all messages of whole chunks are written
-    anew, and every lost stretch is listed in ``repair.json`` beside them and counted in the header. The damaged
-    folder is kept.
+    anew, and every lost stretch is listed in ``repair.json`` beside them and counted in the header. What a killed
+    recorder had received and not yet written is taken from its black box. The damaged folder is kept.
 
     Args:
         path: Folder of the damaged recording.
@@ -73,7 +71,8 @@ def repair_recording(path: Path | str, out: Path | None = None, like: Path | Non
         raise RecordingError(path, "is whole; there is nothing to repair")
     if before.is_running:
         raise RecordingError(path, "a recorder is writing it right now; repair it when that is done")
-    header = _header(before, like)
+    box = read_box(before.data_path) if before.data_path is not None else None
+    header = _header(before, like, box)
     if header.task != Path(header.task).name or header.task in ("", "..", "."):
         raise RecordingError(path, f"its header names the task '{header.task}', which is no folder name")
     name = before.path.name.removesuffix(PARTIAL)
@@ -87,7 +86,7 @@ def repair_recording(path: Path | str, out: Path | None = None, like: Path | Non
     work = final.with_name(f"{name}.mending{PARTIAL}")
     shutil.rmtree(work, ignore_errors=True)
     try:
-        how, mended = _mend(before, replace(header, name=name), before.data_path, work)
+        how, mended = _mend(before, replace(header, name=name), before.data_path, work, box)
         if out is None:
             os.rename(before.path, aside)
         os.rename(mended, final)
@@ -104,7 +103,9 @@ def repair_recording(path: Path | str, out: Path | None = None, like: Path | Non
     return Repair(final, aside, before, how, sum(r.received for r in result.topics.values()), lost)
 
 
-def _header(before: Inspection, like: Path | None) -> RecordingHeader:
+def _header(before: Inspection, like: Path | None, box: Contents | None) -> RecordingHeader:
+    if before.header is None and box is not None:
+        before.header, before.header_from = parse_header(box.header.encode(), before.path), "the recorder's black box"
     if before.header is not None:
         return before.header
     if like is None:
@@ -115,13 +116,15 @@ def _header(before: Inspection, like: Path | None) -> RecordingHeader:
     return replace(read_header(like), created_ns=created_ns, outcome=outcome, topics={}, notes={}, data_bytes=0)
 
 
-def _mend(before: Inspection, header: RecordingHeader, data_path: Path, work: Path) -> tuple[tuple[str, ...], Path]:
+def _mend(
+    before: Inspection, header: RecordingHeader, data_path: Path, work: Path, box: Contents | None
+) -> tuple[tuple[str, ...], Path]:
     """Make the mended recording below ``work``; returns what was done and its folder."""
     work.mkdir(parents=True)
     whole = _exact(before, header, data_path, work)
     if whole is not None:
         return whole
-    return _salvage(before, header, data_path, work)
+    return salvage(before, header, data_path, work, box)
 
 
 def _exact(
@@ -204,74 +207,5 @@ def _side_files(folder: Path, target: Path, header: RecordingHeader, how: list[s
         how.append(f"{INDEX_FILE} written again")
     write_durably(folder / INDEX_FILE, index)
     write_durably(folder / HEADER_FILE, header_text(fresh))
-    _write_report(folder, how, before, {})
+    write_report(folder, how, before, {})
     sync_folder(folder)
-
-
-def _salvage(before: Inspection, header: RecordingHeader, data_path: Path, work: Path) -> tuple[tuple[str, ...], Path]:
-    """Write every message of a whole chunk into a new recording."""
-    clock = SystemClock()
-    writer = RecordingWriter(work, replace(header, topics={}, data_bytes=0, index_sha256=""), clock, header.name)
-    topics: dict[int, str] = {}
-    for number, (absolute, kind) in sorted(before.channels.items()):
-        topics[number] = topic = before.topic(absolute)
-        if topic not in writer.counts:
-            writer.add_topic(topic, kind, before.texts.get(kind))
-    unnamed = 0
-    data = mapped(data_path)
-    try:
-        for item in scan(data):
-            for message in item.messages if isinstance(item, mcap.Chunk) else ():
-                if message.channel in topics:
-                    writer.append(topics[message.channel], message.data, message.log_ns, message.publish_ns)
-                else:
-                    unnamed += 1
-        lost = _account(header, writer.counts, before)
-        notes = {"repaired": _sentence(before, lost)}
-        how = [f"{sum(writer.counts.values())} messages of whole chunks written anew"]
-        if before.header_from != HEADER_FILE:
-            how.append(f"header taken from {before.header_from or 'another recording'}")
-        if unnamed:
-            how.append(f"{unnamed} messages left out: nothing tells their topic")
-        _write_report(writer.partial, how, before, {t: r.lost.get(DAMAGE, 0) for t, r in lost.items()})
-        path = writer.commit(header.outcome, notes, lost)
-    except BaseException:
-        writer.discard()
-        raise
-    finally:
-        if isinstance(data, mmap.mmap):
-            data.close()
-    return tuple(how), path
-
-
-def _account(header: RecordingHeader, counts: dict[str, int], before: Inspection) -> dict[str, TopicRecord]:
-    """Account per topic of what is left: what was lost before stays, what the damage took is added."""
-    types = {before.topic(absolute): kind for absolute, kind in before.channels.values()}
-    named = {t: 0 for t in types}
-    for loss in before.losses:
-        for topic, n in loss.counts.items():
-            named[topic] = named.get(topic, 0) + n
-    account = {}
-    for topic, n in counts.items():
-        old = header.topics.get(topic)
-        record = old or TopicRecord(types[topic], n)
-        lost = old.received - n if old is not None else named.get(topic, 0)
-        account[topic] = replace(record, received=n, lost={**record.lost, DAMAGE: max(lost, 0)})
-    return account
-
-
-def _sentence(before: Inspection, account: dict[str, TopicRecord]) -> str:
-    lost = sum(r.lost.get(DAMAGE, 0) for r in account.values())
-    what = "not closed by the recorder" if before.path.suffix == PARTIAL else "damaged"
-    return f"{what}; {lost} messages known to be lost, see {REPAIR_FILE}"
-
-
-def _write_report(folder: Path, how: list[str], before: Inspection, lost: dict[str, int]) -> None:
-    values = {
-        "original": str(before.path),
-        "problems": before.problems,
-        "how": how,
-        "lost": lost,
-        "losses": [asdict(loss) for loss in before.losses],
-    }
-    write_durably(folder / REPAIR_FILE, seal(values))

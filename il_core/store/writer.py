@@ -39,7 +39,8 @@ PARTIAL = ".partial"
 DAMAGED = ".damaged"
 TRASH = ".trash"  # folder of what a reviewer deleted
 # A chunk ends at this size or this age, whichever comes first. What is in a chunk is lost with the process; what
-# was written is the kernel's, and survives it. 20 ms leaves 30 of the 50 ms we promise to the queue before it.
+# was written is the kernel's, and survives it. 20 ms leaves 30 of the 50 ms we promise to the queue before it; what a
+# slower disk leaves in memory is in the take's black box (box_files.py).
 CHUNK_BYTES = 64 * 1024
 CHUNK_AGE_NS = 20_000_000
 # The data file tells by itself what it holds, should the files beside it be lost.
@@ -102,9 +103,19 @@ class RecordingWriter:
         )
         self._guard(lambda: self._writer.start(profile="ros2", library=LIBRARY))
 
+    @property
+    def types(self) -> dict[str, str]:
+        """Message type per topic."""
+        return self._types
+
+    @property
+    def data_path(self) -> Path:
+        """The MCAP file while it is being written."""
+        return self.partial / self._data_file
+
     def _create(self) -> Sink:
         self.partial.mkdir(parents=True)
-        return Sink(self.partial / self._data_file)
+        return Sink(self.data_path)
 
     def add_topic(self, topic: str, type_name: str, text: str | None = None) -> None:
         """Announce a topic; one that never gets a message is kept with count 0.

@@ -21,6 +21,7 @@ from il_core.ros.lifecycle import ACTIVE, ManagedNode
 from il_core.ros.node import RECORDING_PRIORITY, run
 from il_core.ros.params import Parameters
 from il_core.shared_memory import cramped_peers
+from il_core.store.box_files import prepare
 from il_teleop.clock_watch import ClockWatch
 from il_teleop.config import RecorderConfig, RecorderRules
 from il_teleop.cue import Cue, Kind
@@ -65,6 +66,9 @@ class RecorderNode(ManagedNode):
         header = header_of(setup, operator=p.operator, notes=p.notes, namespace=namespace, is_sim_time=is_sim_time)
         queue_bytes = int(p.queue_mb * 1e6)
         self._clock_watch = ClockWatch(is_simulated=is_sim_time)
+        problem = prepare()
+        if problem:
+            self.get_logger().warning(problem)
         self._session = RecordingSession(Path(p.root), header, stats, queue_bytes, self._ros_clock, rules.reject)
         self._flow_params = Parameters(self, FlowConfig, default=rules.flow, on_change=self._pace_takes)
         self._flow, self._health = Flow(self._flow_params.value), Health(rules.warn)

@@ -21,7 +21,8 @@ from il_core.store.inspect import REPAIR_FILE, inspect_recording
 from il_core.store.mcap_records import Chunk, read_chunk
 from il_core.store.mcap_scan import Span, scan
 from il_core.store.recording import Recording, RecordingHeader, RecordingWriter, list_recordings, relabel
-from il_core.store.repair import DAMAGE, repair_recording
+from il_core.store.repair import repair_recording
+from il_core.store.salvage import DAMAGE
 from il_core.store.writer import CHUNK_AGE_NS, PARTIAL
 from il_core.types import Outcome
 

@@ -10,7 +10,7 @@ import time
 from il_core import topics
 from il_core.clock import ManualClock
 from il_core.errors import RecordingError
-from il_core.store import msgdefs
+from il_core.store import box_files, msgdefs
 from il_core.store.inspect import inspect_recording
 from il_core.store.recording import Recording, RecordingHeader, RecordingWriter, list_recordings
 from il_core.store.repair import repair_recording
@@ -42,7 +42,8 @@ def test_a_message_reaches_the_file_although_no_other_follows_it(tmp_path):
     take.remove().result(5.0)
 
 
-def test_after_stop_everything_survives_the_end_of_the_process(tmp_path):
+def test_after_stop_everything_survives_the_end_of_the_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(box_files, "FOLDER", tmp_path / "nowhere")  # the file alone must hold it
     pid = os.fork()
     if pid == 0:  # the child stops, waits for review, and dies
         take = begin(tmp_path)
