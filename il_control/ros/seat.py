@@ -28,6 +28,7 @@ CLAIMS = {
     "replay": Source.REPLAY,
 }
 """Name of each source in :func:`il_core.topics.claim`."""
+REPEATED_NS = 1_000_000_000
 STIFFNESS_EVERY = 10  # cycles: 100 Hz at 1 kHz
 
 Subscribe = Callable[..., None]
@@ -47,6 +48,7 @@ class Seat:
         """
         self._node, self._cycle, self._joints = node, cycle, joints
         self._told: Change | None = None
+        self._told_ns = 0
         self._cycles = 0
         self._zeta: float | None = None
         self._source = Diagnostics(node, "control source", topics.CONTROL_SOURCE)
@@ -70,13 +72,8 @@ class Seat:
     def report(self, report: CycleReport) -> None:
         """Tell what changed in a cycle."""
         self._zeta = report.zeta
-        if report.change is not self._told:
-            self._told = report.change
-            self.tell()
-            if report.change is not None:
-                change = report.change
-                text = f"{change.before.value} -> {change.after.value}: {change.cause}"
-                self._node.get_logger().info(text)
+        if report.change is not None and report.change is not self._told:
+            self._tell_change(report.change, report.setpoint.stamp_ns)
         self._cycles += 1
         if self._cycles % STIFFNESS_EVERY == 0 and report.k_p is not None:
             msg = WrenchStamped()
@@ -85,6 +82,16 @@ class Seat:
             f, t = msg.wrench.force, msg.wrench.torque
             f.x, f.y, f.z, t.x, t.y, t.z = map(float, report.k_p)
             self._stiffness.publish(msg)
+
+    def _tell_change(self, change: Change, now_ns: int) -> None:
+        """Publish and log a hand-over; one that repeats, such as of a plan refused every cycle, once a second."""
+        last, self._told = self._told, change
+        is_same = last is not None and (change.after, change.cause) == (last.after, last.cause)
+        if is_same and 0 <= now_ns - self._told_ns < REPEATED_NS:
+            return
+        self._told_ns = now_ns
+        self.tell()
+        self._node.get_logger().info(f"{change.before.value} -> {change.after.value}: {change.cause}")
 
     def tell(self) -> None:
         """Say who drives, and why, and the damping ratio in force."""

@@ -151,7 +151,7 @@ class Ear:
         stamp_ns, tau = wire.effort_from(last, self.joints)
         # the state it answers, unless lost on the way here; a driver goes on after the last command
         state = min(self.states(4000), key=lambda s: abs(s.stamp_ns - stamp_ns))
-        assert abs(state.stamp_ns - stamp_ns) < 20e6
+        assert abs(state.stamp_ns - stamp_ns) < 100e6  # the arm rests by then
         model = ArmModel(self.setup)
         model.update(state.q, state.v)
         np.testing.assert_allclose(tau, model.gravity, atol=0.2)

@@ -19,6 +19,7 @@ from il_core.errors import GraphError
 from il_core.geometry import pose
 from il_core.graph import GraphOptions, graph
 from il_core.ros import convert, qos
+from il_core.types import ActionChunk
 
 LIMIT_S = 20.0
 
@@ -129,6 +130,26 @@ def test_a_claim_keeps_others_out_until_it_is_released(rig):
     with pytest.raises(GraphError, match="neither drove nor had claimed"):
         rig.session.set_bool(topics.claim("policy"), False)
     assert "go-to" not in {source for source, _, claim in rig.sources if claim == "policy"}
+
+
+def test_a_plan_that_begins_too_far_away_is_refused_every_cycle_and_told_seldom(rig):
+    T = rig.tool()
+    far = np.stack([pose(T[:3, 3] + [0.0, 0.5, 0.0], T[:3, :3])] * 8)
+    cause = "its first target is too far away"
+
+    def is_told():
+        now_ns = rig.session.now_ns()
+        rig.session.send_chunk(ActionChunk(now_ns, 100_000_000, now_ns, T_base_ee_des=far))
+        return any(why == cause for _, why, _ in rig.sources)
+
+    rig.wait(is_told, "the refusal")
+    rig.sources.clear()
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        is_told()
+        time.sleep(0.1)
+    assert 1 <= len(rig.sources) <= 6, "twice a second in any case, and the repeated refusal once"
+    assert np.abs(rig.tool()[:3, 3] - T[:3, 3]).max() < 0.005
 
 
 def test_hand_guiding_is_refused_with_the_key_to_set(rig):
