@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -10,6 +11,8 @@ import struct
 import time
 
 import pytest
+from mcap.records import Chunk
+from mcap.stream_reader import StreamReader
 
 from il_core import topics
 from il_core.clock import ManualClock
@@ -133,8 +136,11 @@ def test_a_file_damaged_before_its_end_gets_only_what_came_after_it(tmp_path):
     partial = tmp_path / "pick_place" / "take.partial"
     data_path = next(partial.glob("*.mcap"))
     data = bytearray(data_path.read_bytes())
-    data[len(data) // 2] ^= 16
-    data[len(data) // 2 + 1] ^= 16
+    records = StreamReader(io.BytesIO(data), emit_chunks=True).records
+    chunk = next(record for record in records if isinstance(record, Chunk)).data
+    at = data.find(chunk) + len(chunk) // 2
+    data[at] ^= 16
+    data[at + 1] ^= 16
     data_path.write_bytes(data)
     before = inspect_recording(partial)
     in_file = sum(before.found.values())
