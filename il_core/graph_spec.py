@@ -28,7 +28,7 @@ class Place:
     """Where a graph runs, for those who join one that runs already.
 
     Attributes:
-        namespace: In front of every name of ours, with or without slashes around; empty means none.
+        namespace: In front of every name of ours, with or without a slash before it; empty means none.
         use_sim_time: Whether its clock is the simulator's.
 
     Raises:

@@ -173,6 +173,12 @@ def ee_pose_from_point(msg: Message, R_base_ee: Array) -> EePose:
     return EePose(stamp_ns(msg.header.stamp), pose([p.x, p.y, p.z], R_base_ee))
 
 
+def wrench_values(msg: Message) -> Vector:
+    """geometry_msgs/WrenchStamped -> force and torque along the axes of its frame, (6,) [N, N·m]."""
+    f, t = msg.wrench.force, msg.wrench.torque
+    return np.array([f.x, f.y, f.z, t.x, t.y, t.z])
+
+
 def wrench_from(msg: Message, sensor: WrenchSensor) -> ToolWrench:
     """geometry_msgs/WrenchStamped in the sensor's frame -> ToolWrench, about the tool point.
 
@@ -184,8 +190,7 @@ def wrench_from(msg: Message, sensor: WrenchSensor) -> ToolWrench:
     if frame not in ("", sensor.frame):
         problem = f"wrist wrench is in frame '{frame}', the robot's file says '{sensor.frame}'"
         raise DeviceError(f"{problem}; correct 'wrench_sensor' in config/robot/<arm>.yaml, or the driver")
-    f, t = msg.wrench.force, msg.wrench.torque
-    return ToolWrench.measured(stamp_ns(msg.header.stamp), (f.x, f.y, f.z, t.x, t.y, t.z), sensor)
+    return ToolWrench.measured(stamp_ns(msg.header.stamp), wrench_values(msg), sensor)
 
 
 def arm_command_from(msg: Message, gripper_des: float) -> ArmCommand:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.node import Node
@@ -96,9 +95,7 @@ class Viewing:
         self._scene.target(pose.stamp_ns, pose.T_base_ee)
 
     def _wrench(self, msg: WrenchStamped) -> None:
-        f, t = msg.wrench.force, msg.wrench.torque
-        wrench = np.array([f.x, f.y, f.z, t.x, t.y, t.z])
-        self._scene.wrench(wire.stamp_ns(msg.header.stamp), msg.header.frame_id, wrench)
+        self._scene.wrench(wire.stamp_ns(msg.header.stamp), msg.header.frame_id, wire.wrench_values(msg))
 
     def _diagnostics(self, msg: DiagnosticArray) -> None:
         """What nodes tell, when it changes."""

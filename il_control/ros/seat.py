@@ -76,12 +76,7 @@ class Seat:
             self._tell_change(report.change, report.setpoint.stamp_ns)
         self._cycles += 1
         if self._cycles % STIFFNESS_EVERY == 0 and report.k_p is not None:
-            msg = WrenchStamped()
-            msg.header.stamp = convert.time_msg(report.setpoint.stamp_ns)
-            msg.header.frame_id = convert.BASE_FRAME
-            f, t = msg.wrench.force, msg.wrench.torque
-            f.x, f.y, f.z, t.x, t.y, t.z = map(float, report.k_p)
-            self._stiffness.publish(msg)
+            self._stiffness.publish(convert.wrench_msg(report.setpoint.stamp_ns, report.k_p, convert.BASE_FRAME))
 
     def _tell_change(self, change: Change, now_ns: int) -> None:
         """Publish and log a hand-over; one that repeats, such as of a plan refused every cycle, once a second."""
@@ -149,7 +144,7 @@ class Seat:
         wrist, frame = self._cycle.config.wrist, msg.header.frame_id
         if wrist is not None and frame not in ("", wrist.frame):
             raise ConfigError("wrist wrench", f"is in frame '{frame}', setting 'wrist.frame' says '{wrist.frame}'")
-        return self._cycle.offer_wrench(wire.stamp_ns(msg.header.stamp), _wrench(msg))
+        return self._cycle.offer_wrench(wire.stamp_ns(msg.header.stamp), wire.wrench_values(msg))
 
     def _on_replay(self, msg: MultiDOFJointTrajectory) -> bool:
         return self._cycle.offer_chunk(wire.pose_chunk_from(msg), Source.REPLAY)
@@ -172,17 +167,11 @@ class Seat:
         self._cycle.set_stiffness(_base_wrench(msg))
 
 
-def _wrench(msg: WrenchStamped) -> Vector:
-    """Six numbers in the message's frame, force first, (6,)."""
-    f, t = msg.wrench.force, msg.wrench.torque
-    return np.array([f.x, f.y, f.z, t.x, t.y, t.z])
-
-
 def _base_wrench(msg: WrenchStamped) -> Vector:
-    """The same of a message that must be in base, or name no frame."""
+    """Six numbers of a message that must be in base, or name no frame, force first, (6,)."""
     if msg.header.frame_id not in ("", convert.BASE_FRAME):
         raise ConfigError("wrench", f"expected frame '{convert.BASE_FRAME}', got '{msg.header.frame_id}'")
-    return _wrench(msg)
+    return wire.wrench_values(msg)
 
 
 def _refusal(ask: Callable[[], str]) -> str:
