@@ -19,6 +19,7 @@ import typer
 from il_cli.security import probe_middleware
 from il_core.graph import PROFILE_KEY, node_environment, ros_environment, transport_profile
 from il_core.shared_memory import FOLDER, cramped_peers, dead_segments
+from il_core.store.box_files import RING_BYTES, prepare
 
 PROBE_TIMEOUT_S = 60.0  # a cold import of torch takes tens of seconds on a slow disk
 DISK_GB = 5.0  # a demo with its recordings and checkpoints fits in
@@ -155,6 +156,13 @@ def _shared_memory() -> Finding:
     return Finding("shared memory", free_mb > SHARED_MB and left_mb <= LEFT_MB, found, remedy)
 
 
+def _black_box() -> Finding:
+    problem = prepare()
+    remedy = f"make room in {FOLDER}; in a container start it with --shm-size=1g"
+    found = problem or f"{RING_BYTES >> 20} MB can be reserved"
+    return Finding("recorder's black box", not problem, found, remedy)
+
+
 def _peers() -> Finding:
     peers = cramped_peers()
     found = "; ".join(f"pid {p.pid} ({p.command})" for p in peers) or "none"
@@ -233,6 +241,7 @@ EXAMINATIONS: tuple[Callable[[], Finding], ...] = (
     _middleware,
     _security,
     _shared_memory,
+    _black_box,
     _peers,
     _realtime,
     _graphics,

@@ -15,12 +15,19 @@ from il_core.store.recording import Recording
 from il_core.types import Outcome
 
 MOST_FAILED = 0.5  # of all demonstrations: an operator that fails more often cannot show the task
+# Raised when a task's scene or operator changes: what was shown and measured before is not the same any more.
+EDITIONS = {"reach": 2, "go_around": 2, "push": 2}
 
 
 @cache
 def setup_of(task: str) -> Setup:
     """Robot and task."""
     return load_setup(task)
+
+
+def edition(task: str) -> int:
+    """Which version of its demonstrations is meant; 0 = the first."""
+    return EDITIONS.get(task, 0)
 
 
 def drawing_folder(keeper: Keeper) -> Path:
@@ -34,7 +41,7 @@ def dataset(keeper: Keeper, task: str, wanted: int) -> Path:
     Raises:
         EpisodeError: the operator fails too often.
     """
-    setup, folder = setup_of(task), keeper.work / "datasets" / task
+    setup, folder = setup_of(task), keeper.work / "datasets" / f"{task}{edition(task) or ''}"
     if task == drawing.TASK:
         return drawing.drawings(drawing_folder(keeper), setup)[0]
     store = EpisodeStore.open(folder, setup.digest) if folder.exists() else EpisodeStore.create(folder, setup)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.policies import drawing
-from benchmark.policies.demonstrations import dataset, drawing_folder, first, setup_of
+from benchmark.policies.demonstrations import dataset, drawing_folder, edition, first, setup_of
 from benchmark.policies.keep import Journal, Keeper, Values, digest, wait_while_paused
 from il_cli.rehearsal import MS, Attempt, Rehearsal
 from il_core.config import Setup
@@ -70,7 +70,7 @@ def settings_of(recipe: Recipe, task: str, demonstrations: int, teacher: Recipe 
         "spec": recipe.setup(task).digest,
         "demonstrations": demonstrations,
         "train": plain(recipe.train_config()),
-    }
+    } | ({"edition": edition(task)} if edition(task) else {})
     return values | ({"teacher": settings_of(teacher, task, demonstrations)} if teacher else {})
 
 

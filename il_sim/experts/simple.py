@@ -1,4 +1,7 @@
-"""Operators of the tasks that are one thing after another."""
+"""Operators of the tasks that are one thing after another.
+
+Where a task's action has no gripper, the operator leaves it open, as a policy will.
+"""
 
 from __future__ import annotations
 
@@ -18,57 +21,54 @@ def _speed(rng: np.random.Generator) -> float:
 def reach_operator(seed: int) -> StepOperator:
     """Straight to the ball, and stay a moment."""
     rng = np.random.default_rng(seed)
-    step = Step(lambda p, objects: objects[reach.BALL][:3, 3], 0.006, is_closed=True, wait_s=0.6)
+    step = Step(lambda p, objects: objects[reach.BALL][:3, 3], 0.006, wait_s=0.6)
     return StepOperator([step], _speed(rng))
 
 
 BEHIND_M, LOW_M, OVER_M = 0.035, 0.02, 0.12  # of the puck's edge, of the table
-PUSH_SPEED, AHEAD_M, LATERAL_GAIN = 0.3, 0.03, 1.0
-ON_ZONE_M, SLIPPED_M = 0.008, 0.025
+PUSH_SPEED, ON_ZONE_M, SLIPPED_M = 0.5, 0.006, 0.055  # the last: half an open gripper, and a finger
+
+
+def _way(objects: Objects) -> Vector:
+    """From the puck to the disc, (2,) [m]."""
+    way: Vector = (objects[push.ZONE] - objects[push.PUCK])[:2, 3]
+    return way
 
 
 def _behind(objects: Objects, height_m: float) -> Vector:
-    puck, zone = objects[push.PUCK][:3, 3], objects[push.ZONE][:3, 3]
-    way = (zone - puck)[:2] / max(float(np.linalg.norm((zone - puck)[:2])), 1e-6)
-    return np.array([*(puck[:2] - (push.RADIUS_M + BEHIND_M) * way), height_m])
+    way = _way(objects)
+    puck = objects[push.PUCK][:2, 3]
+    away = way / max(float(np.linalg.norm(way)), 1e-6)
+    return np.array([*(puck - (push.RADIUS_M + BEHIND_M) * away), height_m])
 
 
 def _pushing(p_ee: Vector, objects: Objects) -> Vector:
-    """Forwards through the puck, and back onto its line to the disc: a round thing slips off to the side."""
-    puck, zone = objects[push.PUCK][:3, 3], objects[push.ZONE][:3, 3]
-    way = (zone - puck)[:2] / max(float(np.linalg.norm((zone - puck)[:2])), 1e-6)
-    off = (p_ee - puck)[:2] - float((p_ee - puck)[:2] @ way) * way
-    goal: Vector = np.array([*(p_ee[:2] + AHEAD_M * way - LATERAL_GAIN * off), LOW_M])
-    return goal
+    """As far as the puck has to go, in the same direction."""
+    return np.array([*(p_ee[:2] + _way(objects)), LOW_M])
 
 
 def _has_slipped(p_ee: Vector, objects: Objects) -> bool:
-    """Whether the puck is no longer before the tool."""
-    puck, zone = objects[push.PUCK][:3, 3], objects[push.ZONE][:3, 3]
-    way = (zone - puck)[:2] / max(float(np.linalg.norm((zone - puck)[:2])), 1e-6)
-    off = (p_ee - puck)[:2] - float((p_ee - puck)[:2] @ way) * way
-    return float(np.linalg.norm(off)) > SLIPPED_M
+    """Whether the puck is no longer before the fingers."""
+    return abs(float(objects[push.PUCK][1, 3] - p_ee[1])) > SLIPPED_M
 
 
 def _is_on_zone(p_ee: Vector, objects: Objects) -> bool:
-    apart = (objects[push.ZONE] - objects[push.PUCK])[:2, 3]
-    return float(np.linalg.norm(apart)) < ON_ZONE_M
+    return float(np.linalg.norm(_way(objects))) < ON_ZONE_M
 
 
 def push_operator(seed: int) -> StepOperator:
-    """Behind the puck, down, forwards until it lies on the disc, and away."""
+    """Behind the puck, down, forwards with both fingers until it lies on the disc, and up."""
     rng = np.random.default_rng(seed)
+
+    def up(p_ee: Vector, objects: Objects) -> Vector:
+        return np.array([p_ee[0], p_ee[1], OVER_M])
+
     steps = [
-        Step(
-            lambda p, objects: np.array([p[0], p[1], OVER_M]),
-            0.03,
-            is_closed=True,
-            is_over=lambda p, o: p[2] > LOW_M + 0.05,
-        ),
-        Step(lambda p, objects: _behind(objects, OVER_M), 0.012, is_closed=True),
-        Step(lambda p, objects: _behind(objects, LOW_M), 0.006, is_closed=True),
-        Step(_pushing, 0.0, is_closed=True, speed=PUSH_SPEED, is_over=_is_on_zone, is_lost=_has_slipped),
-        Step(lambda p, objects: np.array([p[0], p[1], OVER_M]), 0.03, is_closed=True, wait_s=0.3),
+        Step(up, 0.03, is_over=lambda p, o: p[2] > LOW_M + 0.05),
+        Step(lambda p, o: _behind(o, OVER_M), 0.012),
+        Step(lambda p, o: _behind(o, LOW_M), 0.006),
+        Step(_pushing, 0.0, speed=PUSH_SPEED, is_over=_is_on_zone, is_lost=_has_slipped),
+        Step(up, 0.03, wait_s=0.3),
     ]
     return StepOperator(steps, _speed(rng))
 
@@ -118,8 +118,8 @@ def go_around_operator(seed: int) -> StepOperator:
     before = np.array([x, START_Y_M, go_around.Z_M])
     aside = np.array([x + side * ASIDE_M, y, go_around.Z_M])
     steps = [
-        Step(lambda p, o: before, 0.02, is_closed=True),
-        Step(lambda p, o: aside, 0.03, is_closed=True),
-        Step(lambda p, o: o[go_around.BALL][:3, 3], 0.006, is_closed=True, wait_s=0.6),
+        Step(lambda p, o: before, 0.02),
+        Step(lambda p, o: aside, 0.03),
+        Step(lambda p, o: o[go_around.BALL][:3, 3], 0.006, wait_s=0.6),
     ]
     return StepOperator(steps, _speed(rng))

@@ -1,4 +1,7 @@
-"""A red puck and a green disc on the table: push the one onto the other."""
+"""A red puck and a green disc on the table: push the one onto the other.
+
+The puck is wider than the open fingers are apart, so they push it at two places, and it cannot slip off to a side.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,9 @@ import numpy as np
 from il_sim.tasks.shapes import CYLINDER, GREEN, RED, add_loose, add_mark, is_still, put
 
 PUCK, ZONE = "puck", "zone"
-RADIUS_M, HALF_HEIGHT_M, MASS_KG = 0.035, 0.02, 0.15
-X_M, Y_M = (0.44, 0.58), (-0.16, 0.02)
-ZONE_XY_M, ZONE_RADIUS_M = (0.51, 0.17), 0.05
+RADIUS_M, HALF_HEIGHT_M, MASS_KG = 0.045, 0.02, 0.15
+X_M, Y_M = (0.44, 0.51), (-0.10, 0.10)
+ZONE_XY_M, ZONE_RADIUS_M = (0.65, 0.0), 0.06
 NEAR_M = 0.02
 
 

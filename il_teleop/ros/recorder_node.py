@@ -29,7 +29,7 @@ from il_teleop.flow import Flow, FlowConfig, changed
 from il_teleop.health import Health
 from il_teleop.recorder import OWN_EVENTS, Event, State, resolve, service_of
 from il_teleop.recorder_report import header_of, status_of
-from il_teleop.ros.raw_streams import subscribe_raw
+from il_teleop.ros.raw_streams import RawStreams
 from il_teleop.sensor_place import check_sensor_place
 from il_teleop.session import RecordingSession
 from il_teleop.topic_stats import TopicStats, plan_topics, silence_text, silent_topic
@@ -84,8 +84,7 @@ class RecorderNode(ManagedNode):
 
     def activate(self) -> None:
         """Subscribe to every topic of the task, and to what the operator says."""
-        for topic in self._session.stats.values():
-            subscribe_raw(self, topic.plan, self._session, self._now_ns)
+        self._streams = RawStreams(self, self._session, self._now_ns)
         self._hear(topics.RECORDER_TASK_TEXT, lambda text: self._session.describe(instruction=text))
         self._hear(topics.RECORDER_OPERATOR, lambda text: self._session.describe(operator=text))
         self._hear(topics.RECORDER_NOTE, self._note)
@@ -102,6 +101,7 @@ class RecorderNode(ManagedNode):
             self._session.poll(ANSWER_S)
         self.get_logger().info(self._session.close())
         self._poll()
+        self._streams.close()
         self._flow.cancel()
         for _, _, future in self._waiting:
             future.set_result(None)
@@ -196,6 +196,8 @@ class RecorderNode(ManagedNode):
         return future
 
     def _poll(self) -> None:
+        for name in self._streams.adapt():
+            self.get_logger().warning(f"'{name}' is published best-effort: what gets lost on its way is only counted")
         self._session.poll()
         now_ns = self._now_ns()
         if (stepped := self._clock_watch.check(now_ns)) and self._session.status.state is State.RECORDING:
