@@ -121,14 +121,14 @@ class BlackBox:
             raise OSError(errno.EMSGSIZE, "the header is too long for the black box", str(data_path))
         self._memory[: _SIZE.size + len(text)] = _SIZE.pack(len(text)) + text
 
-    def put(self, topic: str, data: bytes, log_ns: int, publish_ns: int) -> None:
-        """Keep a message until the ring has come round; costs a CRC and a copy."""
+    def put(self, topic: str, data: bytes, log_ns: int, publish_ns: int, crc32: int) -> None:
+        """Keep a message, whose CRC is known, until the ring has come round; costs a copy."""
         k = self._topics[topic]
         number = self._numbers[k]
         self._numbers[k] = number + 1
         flags = 0
         if len(data) * LARGEST > self._end - TABLE_BYTES:
-            data, flags = b"", _LEFT_OUT
+            data, flags, crc32 = b"", _LEFT_OUT, 0
         head = _HEAD.pack(k, flags, self._received, number, len(data), log_ns, publish_ns)
         self._received += 1
         at = self._at
@@ -136,14 +136,18 @@ class BlackBox:
         end = data_at + len(data)
         if end > self._end:
             at, data_at, end = TABLE_BYTES, TABLE_BYTES + _BEFORE_DATA, TABLE_BYTES + _BEFORE_DATA + len(data)
-        crc = zlib.crc32(data, zlib.crc32(head))
         self._memory[data_at:end] = data
-        self._memory[at:data_at] = self._key + head + crc.to_bytes(_CRC_BYTES, "little")
+        self._memory[at:data_at] = self._key + head + _sum(head, crc32)
         self._at = end
 
     def end(self) -> None:
         """Forget the take: it is on disk, or unwanted."""
         self._memory[: _SIZE.size] = bytes(_SIZE.size)
+
+
+def _sum(head: bytes, data_crc32: int) -> bytes:
+    """CRC of a record, of its head and the CRC of its data."""
+    return zlib.crc32(head + data_crc32.to_bytes(_CRC_BYTES, "little")).to_bytes(_CRC_BYTES, "little")
 
 
 def contents_of(memory: bytes, table: Mapping[str, Any]) -> Contents:
@@ -165,8 +169,7 @@ def contents_of(memory: bytes, table: Mapping[str, Any]) -> Contents:
         k, flags, place, number, size, log_ns, publish_ns = _HEAD.unpack(head)
         data_at = at + _BEFORE_DATA
         data = memory[data_at : data_at + size]
-        crc = zlib.crc32(data, zlib.crc32(head)).to_bytes(_CRC_BYTES, "little")
-        is_whole = len(data) == size and memory[data_at - _CRC_BYTES : data_at] == crc
+        is_whole = len(data) == size and memory[data_at - _CRC_BYTES : data_at] == _sum(head, zlib.crc32(data))
         if is_whole and k < len(types) and log_ns >= 0 and publish_ns >= 0:
             topic = types[k][0]
             totals[topic] = max(totals.get(topic, 0), number + 1)

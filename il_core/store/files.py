@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+
+MOST_PARTS = 1024  # of one call: what Linux takes (IOV_MAX)
 
 
 class Sink:
@@ -19,22 +22,31 @@ class Sink:
         self.bytes = 0
         self.crc32 = 0
 
-    def write(self, data: bytes) -> int:
-        """Write all of it."""
-        rest = memoryview(data)
+    def write(self, *parts: bytes, crc32: int | None = None) -> None:
+        """Write all of them, one after another.
+
+        Args:
+            parts: What to write.
+            crc32: CRC of the whole file with them, if it is known.
+        """
+        if crc32 is None:
+            crc32 = self.crc32
+            for part in parts:
+                crc32 = zlib.crc32(part, crc32)
+        self.crc32 = crc32
+        for at in range(0, len(parts), MOST_PARTS):
+            self._write(parts[at : at + MOST_PARTS])
+
+    def _write(self, parts: Sequence[bytes]) -> None:
+        n = os.writev(self._fd, parts)
+        self.bytes += n
+        if n == sum(map(len, parts)):
+            return
+        rest = memoryview(b"".join(parts))[n:]  # cut short: the disk is full, or a signal came
         while rest:
             n = os.write(self._fd, rest)
-            self.crc32 = zlib.crc32(rest[:n], self.crc32)
             self.bytes += n
             rest = rest[n:]
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing waits: every write went to the kernel."""
-
-    def tell(self) -> int:
-        """Bytes written so far."""
-        return self.bytes
 
     def close(self, *, durable: bool) -> None:
         """Close, after fsync if ``durable``; a second call does nothing."""

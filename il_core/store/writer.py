@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TypeVar, cast
-
-from mcap.writer import CompressionType, Writer
+from typing import TypeVar
 
 from il_core.clock import SteadyClock
 from il_core.errors import RecordingError
 from il_core.ports import Clock
 from il_core.store.files import Sink, sync_folder, write_durably
 from il_core.store.header import HEADER_FILE, RecordingHeader, TopicRecord, header_text
+from il_core.store.mcap_writer import McapWriter
 from il_core.store.msgdefs import definition
 from il_core.store.rosbag2_index import INDEX_FILE, index_text
 from il_core.store.seal import seal
@@ -38,10 +37,9 @@ __all__ = [
 PARTIAL = ".partial"
 DAMAGED = ".damaged"
 TRASH = ".trash"  # folder of what a reviewer deleted
-# A chunk ends at this size or this age, whichever comes first. What is in a chunk is lost with the process; what
-# was written is the kernel's, and survives it. 20 ms leaves 30 of the 50 ms we promise to the queue before it; what a
-# slower disk leaves in memory is in the take's black box (box_files.py).
-CHUNK_BYTES = 64 * 1024
+# A chunk ends at this age, or at the size that mcap_writer.py sets, whichever comes first. What is in a chunk is lost
+# with the process; what was written is the kernel's, and survives it. 20 ms leaves 30 of the 50 ms we promise to the
+# queue before it; what a slower disk leaves in memory is in the take's black box (box_files.py).
 CHUNK_AGE_NS = 20_000_000
 # The data file tells by itself what it holds, should the files beside it be lost.
 OPENED, KEPT = "il_robot.opened", "il_robot.kept"
@@ -95,13 +93,7 @@ class RecordingWriter:
         if self.path.exists():
             raise RecordingError(self.path, "exists already; choose another name or root")
         self._sink = self._guard(self._create)
-        self._writer = Writer(
-            cast("object", self._sink),  # type: ignore[arg-type]  # needs write and tell only
-            chunk_size=CHUNK_BYTES,
-            compression=CompressionType.LZ4,  # half the CPU of zstd for 1.4 times the size (2 cores, 320x240)
-            enable_data_crcs=True,
-        )
-        self._guard(lambda: self._writer.start(profile="ros2", library=LIBRARY))
+        self._writer = self._guard(lambda: McapWriter(self._sink, profile="ros2", library=LIBRARY))
 
     @property
     def types(self) -> dict[str, str]:
@@ -144,7 +136,7 @@ class RecordingWriter:
         self._types[topic] = type_name
         self.counts[topic] = 0
 
-    def append(self, topic: str, data: bytes, log_ns: int, publish_ns: int) -> None:
+    def append(self, topic: str, data: bytes, log_ns: int, publish_ns: int, crc32: int | None = None) -> None:
         """Append one serialised message (CDR with its encapsulation header).
 
         Args:
@@ -152,6 +144,7 @@ class RecordingWriter:
             data: The message as received.
             log_ns: Receive time [ns].
             publish_ns: Header stamp [ns].
+            crc32: CRC of the data, if it is known.
 
         Raises:
             RecordingError: unknown topic, or the disk is full; earlier recordings are untouched.
@@ -160,18 +153,19 @@ class RecordingWriter:
         channel = self._channels.get(topic)
         if channel is None:
             raise RecordingError(self.partial, f"topic '{topic}' was not announced; call add_topic first")
-        self._guard(lambda: self._add(channel, log_ns, data, publish_ns))
+        try:
+            self._add(channel, log_ns, data, publish_ns, crc32)
+        except OSError as error:
+            raise self._refused(error) from error
         self.counts[topic] += 1
         self._first.setdefault(topic, log_ns)
         self._last[topic] = max(log_ns, self._last.get(topic, log_ns))
 
-    def _add(self, channel: int, log_ns: int, data: bytes, publish_ns: int) -> None:
+    def _add(self, channel: int, log_ns: int, data: bytes, publish_ns: int, crc32: int | None) -> None:
         if not self._is_described:
             self._describe(OPENED)
             self._is_described = True
-        before = self._sink.bytes
-        self._writer.add_message(channel, log_ns, data, publish_ns)
-        if self._sink.bytes != before:  # the chunk was full and is written
+        if self._writer.add_message(channel, log_ns, data, publish_ns, crc32):
             self._chunk_log_ns = None
         elif self._chunk_log_ns is None:
             self._chunk_log_ns, self._chunk_since_ns = log_ns, self._steady.now_ns()
@@ -179,7 +173,7 @@ class RecordingWriter:
             self._end_chunk()
 
     def _end_chunk(self) -> None:
-        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._writer.flush()
         self._chunk_log_ns = None
 
     def _describe(self, name: str) -> None:
@@ -246,9 +240,9 @@ class RecordingWriter:
         return self.path
 
     def _finish(self) -> None:
-        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._writer.flush()
         self._describe(KEPT)
-        self._writer.finish()  # type: ignore[no-untyped-call]
+        self._writer.finish()
         self._sink.close(durable=True)
 
     def _account(self, topic: str) -> TopicRecord:
@@ -282,11 +276,14 @@ class RecordingWriter:
         try:
             return action()
         except OSError as error:
-            raise RecordingError(
-                self.partial,
-                f"cannot write: {error.strerror or error}; free space or choose another root; "
-                "earlier recordings are untouched",
-            ) from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> RecordingError:
+        return RecordingError(
+            self.partial,
+            f"cannot write: {error.strerror or error}; free space or choose another root; "
+            "earlier recordings are untouched",
+        )
 
 
 def recording_name(task: str, spec_digest: str, created_ns: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import zlib
 
 import pytest
 
@@ -39,7 +40,7 @@ def feed(box, rng, n, largest=2000):
     for k in range(n):
         topic = JOINTS if rng.random() < 0.8 else IMAGE
         data = rng.bytes(int(rng.integers(0, largest)))
-        box.put(topic, data, T0 + k, T0 - k)
+        box.put(topic, data, T0 + k, T0 - k, zlib.crc32(data))
         sent.append((topic, counts[topic], data, T0 + k, T0 - k))
         counts[topic] += 1
     return sent, counts
@@ -75,7 +76,7 @@ def test_a_message_half_written_at_the_instant_of_the_kill_is_left_out_and_costs
     sent, _ = feed(box, rng, 200)
     before = box.path.read_bytes()
     last = (JOINTS, rng.bytes(5000), T0, T0)
-    box.put(*last)
+    box.put(*last, zlib.crc32(last[1]))
     after = box.path.read_bytes()
     changed = [k for k in range(len(before)) if before[k] != after[k]]
     first, end = changed[0], changed[-1] + 1
@@ -119,13 +120,13 @@ def test_no_damage_of_the_table_passes(box, rng):
 
 
 def test_a_message_too_large_for_the_ring_is_counted_and_leaves_the_others_alone(box):
-    box.put(IMAGE, b"small", T0, T0)
-    box.put(IMAGE, bytes(RING // LARGEST + 1), T0, T0)
-    box.put(IMAGE, bytes(RING // LARGEST), T0, T0)
+    box.put(IMAGE, b"small", T0, T0, zlib.crc32(b"small"))
+    box.put(IMAGE, bytes(RING // LARGEST + 1), T0, T0, zlib.crc32(bytes(RING // LARGEST + 1)))
+    box.put(IMAGE, bytes(RING // LARGEST), T0, T0, zlib.crc32(bytes(RING // LARGEST)))
     found = contents(box.path.read_bytes())
     assert [m.number for m in found.messages] == [0, 2]
     assert found.totals == {IMAGE: 3}
-    box.put(IMAGE, bytes(RING), T0, T0)
+    box.put(IMAGE, bytes(RING), T0, T0, zlib.crc32(bytes(RING)))
     assert contents(box.path.read_bytes()).totals == {IMAGE: 4}
 
 

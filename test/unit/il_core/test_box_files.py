@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def data_file(folder: Path) -> Path:
 def fill(data_path: Path):
     box = box_files.lend(data_path, "the header", TYPES)
     for k, data in enumerate(MESSAGES):
-        box.put("joint_states", data, T0 + k, T0)
+        box.put("joint_states", data, T0 + k, T0, zlib.crc32(data))
     return box
 
 

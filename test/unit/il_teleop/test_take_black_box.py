@@ -69,10 +69,10 @@ def killed_while_the_disk_blocks(root, writes):
             take = begin(root)
             write, numbers = Sink.write, itertools.count()
 
-            def blocked(sink, data):
+            def blocked(sink, *parts, **known):
                 if next(numbers) >= writes:
                     time.sleep(60.0)
-                return write(sink, data)
+                write(sink, *parts, **known)
 
             Sink.write = blocked
             for k in range(10**6):
@@ -97,7 +97,7 @@ def saved(path):
     return [(topic, data, log_ns) for topic, data, log_ns, _ in Recording.open(path).raw_messages()]
 
 
-@pytest.mark.parametrize("writes", [0, 1, 2, 7, 40])
+@pytest.mark.parametrize("writes", [0, 1, 2, 4, 12])
 def test_what_was_received_is_there_in_order_byte_for_byte_although_no_write_came_back(tmp_path, writes):
     received = killed_while_the_disk_blocks(tmp_path, writes)
     partial = tmp_path / "pick_place" / "take.partial"
@@ -118,7 +118,7 @@ def test_what_was_received_is_there_in_order_byte_for_byte_although_no_write_cam
 
 def test_what_did_not_fit_into_the_box_is_counted_as_lost(tmp_path, monkeypatch):
     monkeypatch.setattr(box_files, "RING_BYTES", 48 << 10)
-    received = killed_while_the_disk_blocks(tmp_path, 7)
+    received = killed_while_the_disk_blocks(tmp_path, 5)
     partial = tmp_path / "pick_place" / "take.partial"
     in_file = sum(inspect_recording(partial).found.values())
     done = repair_recording(partial)
@@ -132,7 +132,7 @@ def test_what_did_not_fit_into_the_box_is_counted_as_lost(tmp_path, monkeypatch)
 
 
 def test_a_file_damaged_before_its_end_gets_only_what_came_after_it(tmp_path):
-    received = killed_while_the_disk_blocks(tmp_path, 40)
+    received = killed_while_the_disk_blocks(tmp_path, 12)
     partial = tmp_path / "pick_place" / "take.partial"
     data_path = next(partial.glob("*.mcap"))
     data = bytearray(data_path.read_bytes())
@@ -156,7 +156,7 @@ def test_a_file_damaged_before_its_end_gets_only_what_came_after_it(tmp_path):
 
 def test_without_a_box_the_file_alone_is_repaired(tmp_path, monkeypatch):
     monkeypatch.setattr(box_files, "FOLDER", tmp_path / "nowhere")
-    received = killed_while_the_disk_blocks(tmp_path, 7)
+    received = killed_while_the_disk_blocks(tmp_path, 5)
     done = repair_recording(tmp_path / "pick_place" / "take.partial")
     found = saved(done.path)
     assert 0 < len(found) < received
