@@ -20,6 +20,7 @@ from il_teleop.dataset.stiffness import stiffness
 from il_teleop.dataset.streams import Numbers, RecordedStreams
 from il_teleop.dataset.ticks import Tick, action_streams, choose_ticks, usable_runs
 
+STILL_HAND = 0.2  # opening: more than springs and rounding do
 IDLE_M, IDLE_OPENING, IDLE_ROTATION = 0.001, 0.02, 0.02  # below: hand tremor, not intent
 
 
@@ -68,11 +69,26 @@ def episodes_from(recording: Recording, setup: Setup, options: BuildOptions) -> 
     pieces = [p for p in pieces if p.stop - p.start >= task.n_obs]
     if not pieces:
         raise EpisodeError(name, f"fewer than {task.n_obs} ticks are usable; record a longer motion")
+    _demand_still_hand(name, streams, task, observations[kept])
     notes = {"holes": "; ".join(holes)} if holes else {}
     return [
         _episode(recording, task, part, observations[p], T_des[p], gripper_des[p], notes)
         for part, p in enumerate(pieces, start=1 if len(pieces) > 1 else 0)
     ]
+
+
+def _demand_still_hand(name: str, streams: RecordedStreams, task: TaskSpec, kept: Sequence[Observation]) -> None:
+    """Reject what a policy could not repeat: it leaves the gripper as it is, where the action has none.
+
+    Raises:
+        EpisodeError: the operator moved the gripper.
+    """
+    first_ns, last_ns = kept[0].tick_ns, kept[-1].tick_ns
+    wanted = [opening for stamp_ns, opening in streams.openings if first_ns <= stamp_ns <= last_ns]
+    if wanted and max(wanted) - min(wanted) > STILL_HAND:
+        problem = f"the gripper was moved between {min(wanted):.2f} and {max(wanted):.2f} of its opening"
+        remedy = "leave it alone while showing, or set 'action.gripper: true' and record again"
+        raise EpisodeError(name, f"{problem}, but the action of task '{task.name}' has no gripper; {remedy}")
 
 
 def _aligned(

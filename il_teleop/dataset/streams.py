@@ -24,7 +24,12 @@ Numbers = tuple[int, ...]  # messages that make up one sample: one, or colour an
 
 
 class RecordedStreams:
-    """Stamps of all samples of the streams a task needs, and access to the samples."""
+    """Stamps of all samples of the streams a task needs, and access to the samples.
+
+    Attributes:
+        samples: Stamp [ns] and message numbers of every sample, by stream.
+        openings: Stamp [ns] and opening that was wanted of a gripper which the task's action leaves alone.
+    """
 
     def __init__(self, recording: Recording, setup: Setup) -> None:
         """Read the stamps of a recording.
@@ -46,6 +51,10 @@ class RecordedStreams:
         self._topic_of, self._pictures = self._plan(setup)
         self._infos: dict[str, Any] = {}
         self.samples: dict[str, list[tuple[int, Numbers]]] = {}
+        action = setup.task.action
+        is_driven = action.label is ActionLabel.SETPOINT and bool(setup.robot.gripper_joint)
+        self._watches_hand = is_driven and not action.gripper
+        self.openings: list[tuple[int, float]] = []
         self._read_stamps()
         for stream in (*self._topic_of.values(), *(s for s, _ in self._pictures.values())):
             if not self.samples.get(stream):
@@ -80,13 +89,20 @@ class RecordedStreams:
     @property
     def _topics(self) -> list[str]:
         infos = [topics.camera_info(s.split("/")[1]) for s, is_depth in self._pictures.values() if is_depth]
-        return [*self._topic_of, *self._pictures, *infos]
+        return [*self._topic_of, *self._pictures, *infos, *self._hand]
+
+    @property
+    def _hand(self) -> list[str]:
+        """Topic that tells what was wanted of the gripper, if that must be nothing."""
+        return [topics.TARGET_GRIPPER] if self._watches_hand else []
 
     def _read_stamps(self) -> None:
         pairs = {stream: FramePairs[int]() for stream, _ in self._pictures.values()}
         for n, (topic, data, _, _) in enumerate(self._recording.raw_messages(self._topics)):
             stamp_ns = wire.header_stamp_ns_from_cdr(data)
-            if topic in self._topic_of:
+            if topic in self._hand:
+                self.openings.append(wire.opening_from(self._recording.decode(topic, data), self._joints))
+            elif topic in self._topic_of:
                 self.samples.setdefault(self._topic_of[topic], []).append((stamp_ns, (n,)))
             elif topic in self._pictures:
                 stream, is_depth = self._pictures[topic]

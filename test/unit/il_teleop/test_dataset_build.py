@@ -225,3 +225,13 @@ def test_the_check_finds_damage_jumps_and_dead_sensors(tmp_path, tiny_setup, dem
 
 def test_an_empty_dataset_fails_the_check(tmp_path, tiny_setup):
     assert "no episodes" in check(EpisodeStore.create(tmp_path / "ds", tiny_setup)).errors[0]
+
+
+def test_a_gripper_that_moves_where_the_action_has_none_is_refused(tmp_path, make_setup, demo_events, write_recording):
+    setup = make_setup(action=ActionSpec(ActionLabel.SETPOINT, rotation=True, gripper=False))
+    told = reason(tmp_path, setup, write_recording(setup, demo_events))
+    assert "the gripper was moved between" in told
+    assert "'action.gripper: true'" in told
+    openings = sorted(e[2] for e in demo_events if e[0] == topics.TARGET_GRIPPER)
+    alone = [e for e in demo_events if e[0] != topics.TARGET_GRIPPER or e[2] == openings[0]]
+    build([write_recording(setup, alone, name="alone")], setup, tmp_path / "alone")
