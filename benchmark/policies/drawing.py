@@ -74,15 +74,15 @@ def model_of(folder: Path, setup: Setup) -> Model:
 class DrawRehearsal(Rehearsal):
     """Attempts at drawing. Success: the whole line, near enough to a drawing never shown, pressed all the way."""
 
-    def __init__(self, setup: Setup, latency_ns: int, folder: Path) -> None:
-        """Build the scene; ``folder`` holds the data sets."""
+    def __init__(self, setup: Setup, latency_ns: int, model: Model) -> None:
+        """Build the scene; ``model`` is what a drawing is compared with."""
         super().__init__(setup, latency_ns)
-        self.model = model_of(folder, setup)
+        self.model = model
         self.judged: list[tuple[float, float, float]] = []
 
     def attempt(self, plan: Planner, seed: int, limit_s: float) -> Attempt:
         """Put the pen down at a place of the seed, let the planner draw until the pen rests or the limit."""
-        plant, task = self._plant, self._setup.task
+        plant, task = self.plant, self._setup.task
         plant.reset(seed)
         cycle = make_cycle(self._setup)
         self._put_down(cycle, np.random.default_rng(seed))
@@ -122,15 +122,15 @@ class DrawRehearsal(Rehearsal):
         for _ in range(SETTLE_STEPS):
             self._step(cycle)
         for height_m, seconds in ((ABOVE_M, 3.0), (-task.press_m, 2.0)):
-            T_from = cycle.step(self._plant.read(), self._plant.now_ns).T_base_ee
+            T_from = cycle.step(self.plant.read(), self.plant.now_ns).T_base_ee
             T_to = pose(self.model.p_start + off + [0.0, 0.0, height_m], R_tool)
-            cycle.offer_chunk(straight_line(T_from, T_to, seconds, self._plant.now_ns, gripper=0.0))
+            cycle.offer_chunk(straight_line(T_from, T_to, seconds, self.plant.now_ns, gripper=0.0))
             for _ in range(round((seconds + 0.3) * 1e9 / MS)):
                 self._step(cycle)
 
     def _step(self, cycle: ControlCycle) -> None:
-        self._plant.write(cycle.step(self._plant.read(), self._plant.now_ns).setpoint)
-        self._plant.step()
+        self.plant.write(cycle.step(self.plant.read(), self.plant.now_ns).setpoint)
+        self.plant.step()
 
     def _is_good(self, drawn: NDArray[np.float64], force: NDArray[np.float64]) -> bool:
         rms_mm, max_mm = path_error(drawn, self.model.path)

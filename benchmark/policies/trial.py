@@ -248,5 +248,6 @@ def rehearsal_of(keeper: Keeper, setup: Setup) -> Rehearsal:
     """The scene of a task."""
     latency_ns = round(LATENCY_MS * MS)
     if setup.task.name == drawing.TASK:
-        return drawing.DrawRehearsal(setup, latency_ns, drawing_folder(keeper))
+        model = drawing.model_of(drawing_folder(keeper), setup_of(drawing.TASK))
+        return drawing.DrawRehearsal(setup, latency_ns, model)
     return Rehearsal(setup, latency_ns)

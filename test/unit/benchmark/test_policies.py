@@ -107,3 +107,21 @@ def test_a_pen_rests_only_after_it_moved() -> None:
     assert not drawing.rests(still, 10)
     assert not drawing.rests(moved, 10)
     assert drawing.rests(moved + [moved[-1]] * 25, 10)
+
+
+def test_a_pen_that_is_put_down_and_left_there_has_drawn_nothing() -> None:
+    """The scene of the drawing, on the simulated arm, for a recipe with chunks of its own."""
+    path = np.array([[0.5, 0.02 * k, 0.0] for k in range(10)])
+    model = drawing.Model(path[0], path, rms_mm=5.0, max_mm=10.0)
+    rehearsal = drawing.DrawRehearsal(recipes.BC_STEP.setup(drawing.TASK), 0, model)
+
+    def stay(window) -> ActionChunk:  # noqa: ANN001
+        T = window[-1].T_base_ee
+        task = rehearsal._setup.task
+        return ActionChunk(window[-1].tick_ns, task.dt_ns, window[-1].tick_ns, T_base_ee_des=np.array([T, T]))
+
+    attempt = rehearsal.attempt(stay, 7, 0.5)
+    assert not attempt.success
+    assert attempt.plans > 0
+    assert np.linalg.norm(attempt.path[-1][:2] - path[0][:2]) < 3 * drawing.OFF_M
+    assert rehearsal.judged[0][1] > model.max_mm
