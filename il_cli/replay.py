@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,7 @@ def replay(
     recording: Annotated[Path, typer.Argument(help="Folder of the recording to repeat.")],
     record: Annotated[bool, typer.Option(help="Record it anew, linked to the original.")] = True,
     speed: Annotated[float, typer.Option(help="Share of the demonstration's own speed.")] = 1.0,
+    after: Annotated[float, typer.Option(min=0.0, help="Seconds to step back before the arm moves.")] = 5.0,
     task: Annotated[str, typer.Option(help="Task, if another than the recording names.")] = "",
     robot: Annotated[str, typer.Option(help="Robot, if another than the recording names.")] = "",
     namespace: Namespace = "",
@@ -25,9 +28,9 @@ def replay(
 ) -> None:
     """Repeat a demonstration under impedance control and record the images again.
 
-    Meant for demonstrations led by the hand (`il record --kinesthetic`): the person steps back, the arm
-    goes to where the demonstration began and shows it once more. The new recording carries the name of
-    the original and the digest of its data in its notes, and its label.
+    Meant for demonstrations led by the hand (`il record --kinesthetic`): the person steps back, and when the
+    countdown is over the arm goes to where the demonstration began and shows it once more; Ctrl-C calls it off.
+    The new recording carries the name of the original and the digest of its data in its notes, and its label.
 
     The graph must run: start it in another terminal with `il up record`.
 
@@ -53,7 +56,10 @@ def replay(
         what = f"topic '{topics.EE_POSE}' is silent, node 'controller' should publish it: start `il up record`"
         session.wait(lambda: bool(session.path), ATTACH_S, what)
         replayer = Replayer(session, setup)
-        typer.echo(f"going to the start of {path.name}; step back")
+        for left in range(math.ceil(after), 0, -1):
+            typer.echo(f"step back: the arm moves in {left} s")
+            time.sleep(1.0)
+        typer.echo(f"going to the start of {path.name}")
         replayer.go_to_start(path)
         if record:
             replayer.note(path.notes)

@@ -208,7 +208,7 @@ def _page(takes: list[Reviewed], html: Path) -> None:
 
 
 def _report(takes: list[Reviewed], report: Path) -> None:
-    from il_core.store.writer import write_durably
+    from il_core.store.files import write_durably
 
     values = [{"path": str(t.path), "outcome": t.header.outcome.value, **t.quality.to_json()} for t in takes]
     report.parent.mkdir(parents=True, exist_ok=True)

@@ -52,6 +52,7 @@ class Effect(str, Enum):
     CLOSE = "close"
     COMMIT = "commit"
     REMOVE = "remove"
+    SET_ASIDE = "set_aside"  # leave it for a repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ _COMES_NEXT = {
     State.REVIEW: Event.KEEP,
     State.FAULT: Event.DISCARD,
 }
-_HOLDS_DATA = (State.RECORDING, State.REVIEW)  # a failed commit removes its own remains
+_HOLDS_DATA = (State.RECORDING, State.REVIEW)  # a failed commit sets its own remains aside
 
 
 def resolve(state: State, event: Event) -> Event:
@@ -150,8 +151,8 @@ def step(status: Status, event: Event, reason: str = "") -> Step:
     """
     state, event = status.state, resolve(status.state, event)
     if event is Event.FAILED:
-        removal = (Effect.REMOVE,) if state in _HOLDS_DATA else ()
-        return Step(replace(status, state=State.FAULT, reason=reason), removal)
+        rescue = (Effect.SET_ASIDE,) if state in _HOLDS_DATA else ()
+        return Step(replace(status, state=State.FAULT, reason=reason), rescue)
     remark = _remark(status, event, reason)
     if remark is not None:
         return Step(remark)

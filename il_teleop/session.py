@@ -14,7 +14,7 @@ from il_core.ports import Clock
 from il_core.store.recording import RecordingHeader, RecordingWriter
 from il_teleop.health import RejectRule, rejection
 from il_teleop.recorder import Effect, Event, State, Status, resolve, step
-from il_teleop.take import Take
+from il_teleop.take import Take, how_to_mend
 from il_teleop.topic_stats import TopicStats
 
 
@@ -122,7 +122,7 @@ class RecordingSession:
             self.status = step(self.status, Event.REJECT, reason).status
 
     def fail(self, reason: str) -> None:
-        """Go to fault; what was being recorded is removed, earlier recordings are untouched."""
+        """Go to fault; what was being recorded is set aside for a repair, earlier recordings are untouched."""
         result = step(self.status, Event.FAILED, reason)
         self.status = result.status
         self._carry_out(result.effects, Future())
@@ -169,6 +169,11 @@ class RecordingSession:
                     self._after(take, take.flush(), answer, lambda _: self._stopped())
             elif effect is Effect.COMMIT:
                 self._after(self._current(), self._commit(), answer, self._kept)
+            elif effect is Effect.SET_ASIDE:
+                self._is_receiving = False
+                doomed, self._take = self._take, None
+                if doomed is not None:
+                    self._after(doomed, doomed.set_aside(), answer, self._rescued)
             elif effect is Effect.REMOVE:
                 self._is_receiving = False
                 doomed, self._take = self._take, None
@@ -203,9 +208,9 @@ class RecordingSession:
             if error is None:
                 answer.set_result(sentence(done.result()))
                 return
+            self.fail(str(error))  # a take that still receives or waits for review is set aside
             if take is self._take:
                 self._take = None
-            self.fail(str(error))
             answer.set_exception(error)
 
         self._jobs.append((job, finish))
@@ -233,6 +238,12 @@ class RecordingSession:
         outcome = "rejected" if is_rejected else status.final_outcome.value
         self.status = step(status, Event.DONE).status
         return f"kept as {outcome}: {path}"
+
+    def _rescued(self, partial: Path) -> str:
+        sentence = how_to_mend(partial) if partial.exists() else "nothing was recorded yet"
+        if self.status.state is State.FAULT:
+            self.status = replace(self.status, reason=f"{self.status.reason}; {sentence}")
+        return sentence
 
     def _removed(self) -> str:
         if self.status.state is State.DISCARDED:  # else removed because of a fault, which stays

@@ -108,8 +108,12 @@ class Take:
         self._is_removed = True
         return self._end(self.writer.discard)
 
+    def set_aside(self) -> Future[Path]:
+        """Leave the recording unfinished, for a repair; completed with its folder, which is gone if it was empty."""
+        return self._end(self.writer.set_aside)
+
     def _commit(self, outcome: Outcome, said: Mapping[str, Any], replaces: Path | None) -> Path:
-        """All or nothing: what cannot be finished is removed."""
+        """Finish; what cannot be finished is left for a repair."""
         try:
             if self.error is not None:
                 raise self.error
@@ -117,9 +121,11 @@ class Take:
             account = {topic: stats.record(counts[topic]) for topic, stats in self._stats.items()}
             self.writer.header = replace(self.writer.header, **said)
             path = self.writer.commit(outcome, None, account)
-        except Exception:
-            self.writer.discard()
-            raise
+        except Exception as error:
+            partial = self.writer.set_aside()
+            if not partial.exists():
+                raise
+            raise RecordingError(partial, f"could not be finished ({error}); {how_to_mend(partial)}") from error
         if replaces is not None:
             remove_recording(replaces)
         return path
@@ -182,6 +188,11 @@ class Take:
             except Exception as error:  # noqa: BLE001 - thread entry: the node asks for it and goes to fault
                 self.error = error
         self._done_bytes += len(message[1])
+
+
+def how_to_mend(partial: Path) -> str:
+    """What to do about a recording that was not finished."""
+    return f"what was recorded is kept: `il dataset repair {partial}`"
 
 
 def remove_recording(path: Path) -> None:

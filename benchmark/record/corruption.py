@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from mcap.reader import NonSeekingReader
@@ -20,6 +21,7 @@ from benchmark.record.feed import HEADER, schedule, sources
 from il_core.clock import ManualClock
 from il_core.config import Setup, load_setup
 from il_core.errors import IlError
+from il_core.store import mcap_writer
 from il_core.store.episodes import EpisodeStore
 from il_core.store.inspect import inspect_recording
 from il_core.store.mcap_records import Chunk
@@ -31,6 +33,7 @@ from il_core.types import ArmState, CameraFrame, Episode, Intrinsics, Observatio
 from il_teleop.dataset.repair import inspect_dataset, repair_dataset
 
 FILES, QUICK_FILES = 10_000, 500
+SMALL_CHUNK_BYTES = 4096  # so that small pictures have chunks of their own, as large ones do
 SHARES = {"recording": 0.6, "unfinished": 0.25, "dataset": 0.15}
 T0 = 1_700_000_000_000_000_000
 Damage = list[tuple[int, int]]  # stretches of the original that are gone or changed
@@ -105,10 +108,11 @@ def make_recording(root: Path, *, is_finished: bool, seed_ns: int) -> Base:
     for source in found:
         writer.add_topic(source.plan.name, source.plan.type)
     messages = set()
-    for t, source in schedule(found, 0.6, T0 + seed_ns):
-        data = source.message(t)
-        writer.append(source.plan.name, data, t + 100_000, t)
-        messages.add((source.plan.name, data, t + 100_000, t))
+    with patch.object(mcap_writer, "CHUNK_BYTES", SMALL_CHUNK_BYTES):
+        for t, source in schedule(found, 0.6, T0 + seed_ns):
+            data = source.message(t)
+            writer.append(source.plan.name, data, t + 100_000, t)
+            messages.add((source.plan.name, data, t + 100_000, t))
     if is_finished:
         path = writer.commit(Outcome.SUCCESS)
     else:

@@ -12,6 +12,7 @@ import statistics
 import struct
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -261,9 +262,10 @@ def cost(seconds: float) -> list[Figure]:
             writer.add_topic(source.plan.name, source.plan.type)
         box = lend(writer.data_path, header_text(writer.header), {s.plan.name: s.plan.type for s in found})
         for source, data, t in messages:
+            crc32 = zlib.crc32(data)
             if box is not None:
-                box.put(source.plan.name, data, t, t)
-            writer.append(source.plan.name, data, t, t)
+                box.put(source.plan.name, data, t, t, crc32)
+            writer.append(source.plan.name, data, t, t, crc32)
         path = writer.commit()
         if box is not None:
             give_back(box)

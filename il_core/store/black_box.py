@@ -19,6 +19,7 @@ from typing import Any
 
 from il_core.store.seal import seal, unseal
 
+VERSION = 2  # of what follows; another one is not read
 TABLE_BYTES = 64 << 10  # before the ring: which recording it belongs to
 LARGEST = 4  # a message longer than this part of the ring is left out of it
 _SIZE = struct.Struct("<I")
@@ -114,7 +115,7 @@ class BlackBox:
         self._topics = {topic: k for k, topic in enumerate(types)}
         self._numbers = [0] * len(types)
         found = data_path.stat()
-        table = {"data": str(data_path.absolute()), "device": found.st_dev, "inode": found.st_ino,
+        table = {"version": VERSION, "data": str(data_path.absolute()), "device": found.st_dev, "inode": found.st_ino,
                  "key": self._key.hex(), "header": header, "types": list(types.items())}  # fmt: skip
         text = seal(table).encode()
         if _SIZE.size + len(text) > TABLE_BYTES:
@@ -192,4 +193,6 @@ def table_of(start: bytes) -> dict[str, Any]:
     sealed = unseal(start[_SIZE.size : _SIZE.size + size])
     if sealed.problem or not sealed.has_digest:
         raise ValueError(sealed.problem or "no digest")
+    if sealed.values.get("version") != VERSION:
+        raise ValueError(f"version {sealed.values.get('version')}, not {VERSION}")
     return sealed.values

@@ -21,6 +21,7 @@ class Sink:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it when we die
         self.bytes = 0
         self.crc32 = 0
+        self._failure: OSError | None = None
 
     def write(self, *parts: bytes, crc32: int | None = None) -> None:
         """Write all of them, one after another.
@@ -28,14 +29,23 @@ class Sink:
         Args:
             parts: What to write.
             crc32: CRC of the whole file with them, if it is known.
+
+        Raises:
+            OSError: the disk refuses, or has refused before: nothing may follow what is half written.
         """
+        if self._failure is not None:
+            raise OSError(self._failure.errno, self._failure.strerror)
         if crc32 is None:
             crc32 = self.crc32
             for part in parts:
                 crc32 = zlib.crc32(part, crc32)
+        try:
+            for at in range(0, len(parts), MOST_PARTS):
+                self._write(parts[at : at + MOST_PARTS])
+        except OSError as error:
+            self._failure = error
+            raise
         self.crc32 = crc32
-        for at in range(0, len(parts), MOST_PARTS):
-            self._write(parts[at : at + MOST_PARTS])
 
     def _write(self, parts: Sequence[bytes]) -> None:
         n = os.writev(self._fd, parts)

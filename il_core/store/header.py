@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 
 from il_core.errors import RecordingError
@@ -138,3 +140,10 @@ def _why_missing(folder: Path) -> str:
             "or record it again"
         )
     return f"has no {HEADER_FILE}; give the folder of one recording, <root>/<task>/<utc>_<id>"
+
+
+def recording_name(task: str, spec_digest: str, created_ns: int) -> str:
+    """``<utc>_<id>``: sortable by time; the id keeps two robots' recordings apart."""
+    utc = datetime.fromtimestamp(created_ns // 1_000_000_000, tz=timezone.utc)
+    identity = hashlib.sha256(f"{task}|{spec_digest}|{created_ns}".encode()).hexdigest()[:6]
+    return f"{utc:%Y%m%dT%H%M%S}{created_ns // 1_000_000 % 1000:03d}_{identity}"

@@ -112,7 +112,12 @@ class McapWriter:
 
         Returns:
             Whether the chunk has ended.
+
+        Raises:
+            ValueError: a time before 1970, which MCAP cannot hold.
         """
+        if log_ns < 0 or publish_ns < 0:
+            raise ValueError(f"time {min(log_ns, publish_ns)} ns is before 1970")
         entry = self._entries.setdefault(channel, [])
         entry += (log_ns, self._size)
         head = _MESSAGE.pack(MESSAGE, _MESSAGE_BYTES + len(data), channel, 0, log_ns, publish_ns)

@@ -6,8 +6,8 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,24 +15,12 @@ from il_core.clock import SteadyClock
 from il_core.errors import RecordingError
 from il_core.ports import Clock
 from il_core.store.files import Sink, sync_folder, write_durably
-from il_core.store.header import HEADER_FILE, RecordingHeader, TopicRecord, header_text
+from il_core.store.header import HEADER_FILE, RecordingHeader, TopicRecord, header_text, recording_name
 from il_core.store.mcap_writer import McapWriter
 from il_core.store.msgdefs import definition
 from il_core.store.rosbag2_index import INDEX_FILE, index_text
 from il_core.store.seal import seal
 from il_core.types import Outcome
-
-__all__ = [
-    "DAMAGED",
-    "KEPT",
-    "OPENED",
-    "PARTIAL",
-    "TRASH",
-    "RecordingWriter",
-    "recording_name",
-    "sync_folder",
-    "write_durably",
-]
 
 PARTIAL = ".partial"
 DAMAGED = ".damaged"
@@ -93,7 +81,11 @@ class RecordingWriter:
         if self.path.exists():
             raise RecordingError(self.path, "exists already; choose another name or root")
         self._sink = self._guard(self._create)
-        self._writer = self._guard(lambda: McapWriter(self._sink, profile="ros2", library=LIBRARY))
+        try:
+            self._writer = self._guard(lambda: McapWriter(self._sink, profile="ros2", library=LIBRARY))
+        except RecordingError:
+            self.discard()
+            raise
 
     @property
     def types(self) -> dict[str, str]:
@@ -147,7 +139,7 @@ class RecordingWriter:
             crc32: CRC of the data, if it is known.
 
         Raises:
-            RecordingError: unknown topic, or the disk is full; earlier recordings are untouched.
+            RecordingError: unknown topic, a stamp before 1970, or the disk is full; earlier recordings are untouched.
         """
         self._check_open()
         channel = self._channels.get(topic)
@@ -157,6 +149,9 @@ class RecordingWriter:
             self._add(channel, log_ns, data, publish_ns, crc32)
         except OSError as error:
             raise self._refused(error) from error
+        except ValueError as error:
+            problem = f"message of '{topic}': {error}; correct its publisher's clock"
+            raise RecordingError(self.partial, problem) from error
         self.counts[topic] += 1
         self._first.setdefault(topic, log_ns)
         self._last[topic] = max(log_ns, self._last.get(topic, log_ns))
@@ -257,6 +252,21 @@ class RecordingWriter:
         os.rename(self.partial, self.path)
         sync_folder(self.path.parent)
 
+    def set_aside(self) -> Path:
+        """End without finishing: what could be written stays in the partial folder, for a repair.
+
+        Returns:
+            That folder; it is removed if no message came.
+        """
+        if self._is_open and any(self.counts.values()):
+            self._is_open = False
+            with suppress(OSError):  # the disk may be what failed
+                self._writer.flush()
+            with suppress(OSError):
+                self._sink.close(durable=True)
+        self.discard()
+        return self.partial
+
     def discard(self) -> None:
         """Remove the unfinished recording; harmless after :meth:`commit` and when called twice."""
         if not self._is_open:
@@ -284,10 +294,3 @@ class RecordingWriter:
             f"cannot write: {error.strerror or error}; free space or choose another root; "
             "earlier recordings are untouched",
         )
-
-
-def recording_name(task: str, spec_digest: str, created_ns: int) -> str:
-    """``<utc>_<id>``: sortable by time; the id keeps two robots' recordings apart."""
-    utc = datetime.fromtimestamp(created_ns // 1_000_000_000, tz=timezone.utc)
-    identity = hashlib.sha256(f"{task}|{spec_digest}|{created_ns}".encode()).hexdigest()[:6]
-    return f"{utc:%Y%m%dT%H%M%S}{created_ns // 1_000_000 % 1000:03d}_{identity}"

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from il_core.errors import RecordingError
+from il_core.store.files import sync_folder, write_durably
 from il_core.store.header import HEADER_FILE, RecordingHeader, header_text
 from il_core.store.recording import Recording
-from il_core.store.writer import PARTIAL, TRASH, sync_folder, write_durably
+from il_core.store.writer import PARTIAL, TRASH
 from il_core.types import Outcome
 
 REVIEW, TRIM, HISTORY = "review", "trim_ns", "review_history"

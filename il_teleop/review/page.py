@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from il_core.errors import RecordingError
-from il_core.store.writer import write_durably
+from il_core.store.files import write_durably
 from il_teleop.review.page_script import SCRIPT
 from il_teleop.review.page_style import BODY, STYLE
 

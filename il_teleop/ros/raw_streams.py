@@ -50,17 +50,25 @@ class RawStreams:
             name: self._subscribe(stats.plan, ReliabilityPolicy.RELIABLE) for name, stats in session.stats.items()
         }
 
-    def adapt(self) -> list[str]:
+    def adapt(self) -> dict[str, str]:
         """Ask less where a publisher promises less; call it now and then, outside of the middleware's callbacks.
 
+        A topic that a reliable publisher feeds as well stays as it is: none of what that sends may get lost.
+
         Returns:
-            Topics that are taken as they come from now on.
+            What changed, for a person, by topic.
         """
-        changed, self._unheard = sorted(self._unheard), set()
-        for name in changed:
+        unheard, self._unheard = sorted(self._unheard), set()
+        told = {}
+        for name in unheard:
+            publishers = self._node.get_publishers_info_by_topic(name)
+            if any(p.qos_profile.reliability is ReliabilityPolicy.RELIABLE for p in publishers):
+                told[name] = "has a best-effort publisher beside a reliable one; the best-effort one is not recorded"
+                continue
             self._node.destroy_subscription(self._subscriptions[name])
             self._subscriptions[name] = self._subscribe(self._session.stats[name].plan, ReliabilityPolicy.BEST_EFFORT)
-        return changed
+            told[name] = "is published best-effort: what gets lost on its way is only counted"
+        return told
 
     def close(self) -> None:
         """End all subscriptions; a second call does nothing."""

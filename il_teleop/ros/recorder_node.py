@@ -47,6 +47,7 @@ class RecorderNode(ManagedNode):
         super().__init__("recorder")
         self._params = self.parameters(RecorderConfig)
         self._flow_params: Parameters[FlowConfig] | None = None
+        self._streams: RawStreams | None = None
         self._ros_clock = RosClock(self)
         self._now_ns = self._ros_clock.now_ns
 
@@ -101,7 +102,9 @@ class RecorderNode(ManagedNode):
             self._session.poll(ANSWER_S)
         self.get_logger().info(self._session.close())
         self._poll()
-        self._streams.close()
+        if self._streams is not None:
+            self._streams.close()
+            self._streams = None
         self._flow.cancel()
         for _, _, future in self._waiting:
             future.set_result(None)
@@ -177,6 +180,7 @@ class RecorderNode(ManagedNode):
             if peer.pid not in self._cramped:
                 self._cramped.add(peer.pid)
                 self.get_logger().warning(text)
+                self._cue.publish(String(data=Cue(Kind.WARNING, text).text))
 
     async def _postponed(self) -> tuple[bool, str]:
         """Wait for the end of the countdown; success and what became of it."""
@@ -196,8 +200,8 @@ class RecorderNode(ManagedNode):
         return future
 
     def _poll(self) -> None:
-        for name in self._streams.adapt():
-            self.get_logger().warning(f"'{name}' is published best-effort: what gets lost on its way is only counted")
+        for name, change in (self._streams.adapt() if self._streams else {}).items():
+            self.get_logger().warning(f"'{name}' {change}")
         self._session.poll()
         now_ns = self._now_ns()
         if (stepped := self._clock_watch.check(now_ns)) and self._session.status.state is State.RECORDING:
@@ -221,6 +225,8 @@ class RecorderNode(ManagedNode):
             self.get_logger().error(silence)
         else:
             self._session.handle(event)
+            if event in BEGINNINGS:
+                self._warn_of_peers()
 
     def _tell(self, cue: Cue) -> None:
         self._cue.publish(String(data=cue.text))

@@ -11,7 +11,6 @@ from array import array
 
 import rclpy
 from geometry_msgs.msg import PoseStamped, WrenchStamped
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
@@ -44,18 +43,11 @@ def _message(kind: type) -> object:
     return kind()
 
 
-def _quality(kind: type, *, is_best_effort: bool) -> QoSProfile:
-    usual = qos.IMAGE if kind is Image else qos.STREAM
-    reliability = ReliabilityPolicy.BEST_EFFORT if is_best_effort else usual.reliability
-    return QoSProfile(depth=usual.depth, reliability=reliability)
-
-
 def main() -> None:
     """Publish until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--without", default="")
     parser.add_argument("--silence", default="", help="topic that stops at SIGUSR1")
-    parser.add_argument("--best-effort", default="", help="topic published so")
     parser.add_argument("--pause", type=float, default=1e9, help="... for so long [s]")
     options = parser.parse_args()
     stop: list[int] = []
@@ -67,7 +59,7 @@ def main() -> None:
     node = rclpy.create_node("stream_publisher")
     streams = {
         name: (
-            node.create_publisher(kind, name, _quality(kind, is_best_effort=name == options.best_effort)),
+            node.create_publisher(kind, name, qos.IMAGE if kind is Image else qos.STREAM),
             _message(kind),
             every,
         )

@@ -47,8 +47,8 @@ def test_a_persons_drawing_is_repeated_recorded_with_its_origin_and_repeated_aga
     described = graph("record", GraphOptions(task="draw_symbol", recordings=str(root)))
     with Supervisor(described, tmp_path / "log") as nodes:
         nodes.wait_ready(60.0)
-        first_mm, first = il_replay(nodes, capfd, str(shown.path), "--speed", "2.0")
-        second_mm, second = il_replay(nodes, capfd, str(first), "--speed", "2.0")
+        first_mm, first = il_replay(nodes, capfd, str(shown.path), "--speed", "2.0", "--after", "1")
+        second_mm, second = il_replay(nodes, capfd, str(first), "--speed", "2.0", "--after", "0")
     assert first_mm <= 5.0
     assert second_mm <= 5.0
     assert list_recordings(root) == [first, second]

@@ -119,22 +119,6 @@ def test_every_message_published_while_recording_is_on_disk_with_its_stamp(nodes
     assert json.loads(recording.header.notes["sync"])[topics.JOINT_STATES]["rate_hz"] == pytest.approx(1000, rel=0.1)
 
 
-def test_a_sensor_that_offers_only_its_newest_is_heard_and_the_operator_told(nodes: Nodes, session: Session):
-    publisher = nodes.publisher("--best-effort", topics.WRIST_WRENCH)
-    recorder = nodes.recorder()
-    _record(session, 1.0)
-    path = Path(session.trigger(topics.RECORDER_KEEP).split()[-1])
-    published = json.loads(nodes.stop(publisher).splitlines()[-1])[topics.WRIST_WRENCH]
-    log = nodes.stop(recorder)
-    recording = Recording.open(path)
-    stamps = [stamp_ns for _, _, _, stamp_ns in recording.raw_messages([topics.WRIST_WRENCH])]
-    account = recording.header.topics[topics.WRIST_WRENCH]
-    window = [t for t in published if stamps[0] <= t <= stamps[-1]]
-    assert len(window) > 50
-    assert len(stamps) + sum(account.lost.values()) == len(window), "what is not there is counted"
-    assert log.count(f"'{topics.WRIST_WRENCH}' is published best-effort") == 1
-
-
 def test_discard_removes_and_a_silent_topic_is_named(nodes: Nodes, session: Session):
     first = nodes.publisher("--without", topics.depth("front"))
     nodes.recorder(start_timeout_s=3.0, silent_s=0.8)

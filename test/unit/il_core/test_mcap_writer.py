@@ -126,6 +126,22 @@ def test_a_write_cut_short_goes_on_where_it_stopped(tmp_path, monkeypatch, rng):
     assert file.read() == file.put
 
 
+def test_nothing_is_written_behind_a_write_that_failed(file, monkeypatch, rng):
+    file.add("/eye", rng.bytes(PICTURE))
+    written, whole = file.sink.bytes, os.writev
+
+    def refused(fd, parts):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "writev", refused)
+    with pytest.raises(OSError, match="No space left"):
+        file.add("/eye", rng.bytes(PICTURE))
+    monkeypatch.setattr(os, "writev", whole)
+    with pytest.raises(OSError, match="No space left"):
+        file.writer.finish()
+    assert file.path.stat().st_size == written
+
+
 def test_plain_pictures_lie_in_the_file_as_they_are(file, rng):
     pictures = [rng.bytes(PICTURE) for _ in range(3)]
     for data in pictures:

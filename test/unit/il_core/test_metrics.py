@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from il_core.errors import ShapeError
-from il_core.metrics import path_error, resample
+from il_core.metrics import log_dimensionless_jerk, moving, path_error, resample
 
 LINE = np.column_stack([np.linspace(0.0, 0.1, 11), np.zeros(11)])
 
@@ -59,3 +59,48 @@ def test_resampled_points_are_equally_far_apart(rng):
 def test_what_is_no_path_is_refused(path):
     with pytest.raises(ShapeError, match="path_b: expected shape .N, 2. or .N, 3."):
         path_error(LINE, path)
+
+
+def least_jerk(seconds, rate_hz, goal=(0.3, 0.1, -0.2)):
+    """The movement of least jerk from rest to rest (Flash and Hogan 1985)."""
+    s = np.linspace(0.0, 1.0, round(seconds * rate_hz) + 1)[:, None]
+    return (10 * s**3 - 15 * s**4 + 6 * s**5) * np.array(goal)
+
+
+@pytest.mark.parametrize("seconds, size", [(1.0, 1.0), (4.0, 1.0), (2.0, 0.1)])
+def test_the_smoothest_movement_has_its_known_smoothness_whatever_its_size_and_duration(seconds, size):
+    path = size * least_jerk(seconds, 1000)
+    assert log_dimensionless_jerk(path, 1e-3) == pytest.approx(-np.log(720 / 1.875**2), abs=0.01)
+
+
+def test_stops_and_trembling_are_less_smooth(rng):
+    once = least_jerk(2.0, 50)
+    twice = np.concatenate([least_jerk(1.0, 50), least_jerk(1.0, 50)[1:] + least_jerk(1.0, 50)[-1]])
+    smooth, stops, trembles = (
+        log_dimensionless_jerk(p, 0.02) for p in (once, twice, once + rng.normal(0.0, 1e-3, once.shape))
+    )
+    assert smooth > stops > trembles
+
+
+def test_a_corner_at_a_steady_speed_is_not_smooth():
+    along = np.linspace(0.0, 0.1, 21)
+    straight, corner = np.zeros((41, 2)), np.zeros((41, 2))
+    straight[:, 0] = np.linspace(0.0, 0.2, 41)
+    corner[:21, 0], corner[20:, 0], corner[20:, 1] = along, 0.1, along
+    assert log_dimensionless_jerk(corner, 0.05) < -5
+    with pytest.raises(ValueError, match="without jerk"):
+        log_dimensionless_jerk(straight, 0.05)
+
+
+def test_rest_before_and_after_is_left_out_and_a_pause_within_is_not():
+    path = least_jerk(2.0, 20)
+    held = np.concatenate([path[:1].repeat(30, axis=0), path, path[-1:].repeat(9, axis=0)])
+    assert moving(held).tobytes() == moving(path).tobytes()
+    paused = np.insert(path, [20] * 15, path[20], axis=0)
+    assert len(moving(paused)) == len(moving(path)) + 15
+    assert len(moving(path[:1].repeat(5, axis=0))) == 0
+
+
+def test_smoothness_of_too_few_points_is_refused():
+    with pytest.raises(ShapeError, match="N >= 5"):
+        log_dimensionless_jerk(LINE[:4], 0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import signal
@@ -250,8 +251,32 @@ def test_a_full_disk_stops_cleanly_wherever_it_happens(tmp_path, small_files, rn
             write(tmp_path, header=later)
         small_files(resource.RLIM_INFINITY)
         assert list_recordings(tmp_path) == [earlier]
-        shutil.rmtree(next(tmp_path.rglob("*.partial")))
+        left = list(tmp_path.rglob("*.partial"))
+        assert len(left) == (limit >= 100), "a writer that could not begin leaves nothing"
+        for folder in left:
+            shutil.rmtree(folder)
     assert sum(1 for _ in Recording.open(earlier).messages()) == 413
+
+
+def test_a_writer_that_cannot_begin_leaves_nothing_open(tmp_path, small_files):
+    before = len(os.listdir("/proc/self/fd"))
+    small_files(1)
+    with pytest.raises(RecordingError, match="cannot write"):
+        RecordingWriter(tmp_path, HEADER, ManualClock(T0))
+    small_files(resource.RLIM_INFINITY)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert list(tmp_path.rglob("*.partial")) == []
+
+
+def test_a_stamp_before_1970_is_refused_with_its_topic_and_costs_nothing_else(tmp_path):
+    writer = RecordingWriter(tmp_path, HEADER, ManualClock(T0))
+    writer.add_topic(JOINTS, "sensor_msgs/msg/JointState")
+    data = msgdefs.encoder("sensor_msgs/msg/JointState")({"position": [1.0]})
+    writer.append(JOINTS, data, T0, T0)
+    with pytest.raises(RecordingError, match=f"message of '{JOINTS}': time -1 ns is before 1970"):
+        writer.append(JOINTS, data, T0, -1)
+    writer.append(JOINTS, data, T0 + 1, T0 + 1)
+    assert Recording.open(writer.commit()).counts == {JOINTS: 2}
 
 
 def test_an_unwritable_root_is_named(tmp_path):

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mcap.reader import SeekingReader
 
 from il_core.clock import ManualClock, SystemClock
 from il_core.errors import RecordingError
 from il_core.spec import CameraSpec, Mount
-from il_core.store import msgdefs
+from il_core.store import mcap_writer, msgdefs
 from il_core.store.inspect import REPAIR_FILE, inspect_recording
 from il_core.store.mcap_records import Chunk, read_chunk
 from il_core.store.mcap_scan import Span, scan
@@ -101,6 +102,22 @@ def test_whole_recordings_of_this_and_the_first_release_pass(tmp_path):
         repair_recording(path)
 
 
+@pytest.fixture(params=["compressed", "plain"])
+def chunks_are(request, monkeypatch):
+    """Whether noisy pictures are too small for a chunk of their own, and are compressed with the rest, or go plain."""
+    if request.param == "plain":
+        monkeypatch.setattr(mcap_writer, "CHUNK_BYTES", 100)
+    return request.param
+
+
+def test_pictures_go_plain_where_that_is_tested(tmp_path, chunks_are):
+    path, _ = write(tmp_path)
+    with data_of(path).open("rb") as file:
+        used = {index.compression for index in SeekingReader(file).get_summary().chunk_indexes}
+    assert used == ({"lz4"} if chunks_are == "compressed" else {"lz4", ""})
+
+
+@pytest.mark.usefixtures("chunks_are")
 @pytest.mark.parametrize("name", ["data", "recording.json", "metadata.yaml"])
 def test_every_single_flip_is_noticed_and_mended_without_loss(tmp_path, rng, name):
     path, sent = write(tmp_path / "a")
@@ -122,6 +139,7 @@ def test_every_single_flip_is_noticed_and_mended_without_loss(tmp_path, rng, nam
         assert list_recordings(tmp_path / "b") == [done.path]
 
 
+@pytest.mark.usefixtures("chunks_are")
 @pytest.mark.parametrize("damage", ["cut off", "zeros", "noise", "cut out", "put in"])
 def test_messages_of_chunks_that_were_not_hit_come_back_and_the_rest_is_told(tmp_path, rng, damage):
     path, sent = write(tmp_path / "a")

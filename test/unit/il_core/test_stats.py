@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import CensoredData, binomtest, ecdf
 
-from il_core.stats import mcnemar, percentiles, wilson95
+from il_core.stats import kaplan_meier, mcnemar, percentiles, restricted_mean, wilson95
 
 
 @pytest.mark.parametrize("k, n", [(0, 20), (18, 20), (20, 20), (7, 300)])
@@ -53,3 +53,35 @@ def test_paired_p_value_agrees_with_the_exact_binomial_test(b, c):
 def test_outcomes_that_are_not_paired_are_refused(first, second):
     with pytest.raises(ValueError, match="one outcome of each per scene"):
         mcnemar(first, second)
+
+
+def test_survival_agrees_with_scipys_own(rng):
+    for _ in range(20):
+        times, ended = rng.integers(1, 8, 30).astype(float), rng.uniform(size=30) < 0.6
+        theirs = ecdf(CensoredData.right_censored(times, ~ended)).sf
+        instants, shares = kaplan_meier(times, ended)
+        assert theirs.evaluate(instants) == pytest.approx(shares)
+        assert restricted_mean(times, ended, 9.0) == pytest.approx(
+            np.sum(theirs.evaluate(np.arange(0.0, 9.0, 0.5)) * 0.5)
+        )
+
+
+def test_without_censoring_the_restricted_mean_is_the_mean_up_to_the_limit(rng):
+    times = rng.uniform(0.0, 10.0, 50)
+    assert restricted_mean(times, [True] * 50, 20.0) == pytest.approx(times.mean())
+    assert restricted_mean(times, [True] * 50, 4.0) == pytest.approx(np.minimum(times, 4.0).mean())
+
+
+def test_what_never_fails_lasts_to_the_limit_and_earlier_failures_shorten():
+    assert restricted_mean([3.0, 5.0], [False, False], 12.0) == 12.0
+    late, early = (restricted_mean([12.0, 12.0, t], [False, False, True], 12.0) for t in (9.0, 2.0))
+    assert 12.0 > late > early
+
+
+def test_survival_needs_one_flag_per_instant_and_instants_in_the_future():
+    with pytest.raises(ValueError, match="2 instants and 1 flags"):
+        kaplan_meier([1.0, 2.0], [True])
+    with pytest.raises(ValueError, match="got -1.0 to 2.0"):
+        kaplan_meier([-1.0, 2.0], [True, True])
+    with pytest.raises(ValueError, match="limit must be positive"):
+        restricted_mean([1.0], [True], 0.0)

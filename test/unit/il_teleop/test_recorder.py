@@ -31,14 +31,14 @@ def test_the_straight_way_opens_closes_and_commits_once():
 
 @settings(deadline=None)
 @given(events)
-def test_every_opened_recording_is_committed_or_removed_exactly_once_before_the_next(sequence: list[Event]):
+def test_every_opened_recording_is_committed_removed_or_set_aside_exactly_once_before_the_next(sequence: list[Event]):
     _, effects = run(*sequence)
     is_open = False
     for effect in effects:
         assert is_open is (effect is not Effect.OPEN)
         if effect is Effect.OPEN:
             is_open = True
-        elif effect in (Effect.COMMIT, Effect.REMOVE):
+        elif effect in (Effect.COMMIT, Effect.REMOVE, Effect.SET_ASIDE):
             is_open = False
 
 

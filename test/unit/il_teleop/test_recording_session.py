@@ -17,6 +17,7 @@ from recorder_world import HEADER, PLAN, T0, WAIT_S, feed, finish, joint_bytes, 
 from il_core.clock import ManualClock  # noqa: E402
 from il_core.errors import RecordingError  # noqa: E402
 from il_core.store.recording import Recording, RecordingWriter, list_recordings  # noqa: E402
+from il_core.store.repair import repair_recording  # noqa: E402
 from il_core.types import Outcome  # noqa: E402
 from il_teleop.recorder import Event, State  # noqa: E402
 from il_teleop.recorder_report import status_of  # noqa: E402
@@ -66,8 +67,11 @@ def test_a_fault_while_stopping_still_answers_the_one_who_stopped(tmp_path):
     session.fail("topic 'joint_states' is silent")
     session.poll(WAIT_S)
     assert answer.done()
+    session.poll(WAIT_S)
     assert session.status.state is State.FAULT
-    assert list(tmp_path.rglob("*.mcap")) == []
+    (partial,) = tmp_path.rglob("*.partial")
+    assert session.status.reason.endswith(f"is silent; what was recorded is kept: `il dataset repair {partial}`")
+    assert Recording.open(repair_recording(partial).path).counts == {PLAN.name: 500}
 
 
 def test_a_full_queue_is_counted_never_silent(tmp_path):
@@ -113,11 +117,35 @@ def test_a_full_disk_leads_to_fault_and_earlier_recordings_stay_whole(tmp_path):
     assert level == "ERROR"
     assert "free space or choose another root" in message
     assert list_recordings(tmp_path) == [earlier]
+    (partial,) = tmp_path.rglob("*.partial")
+    assert f"il dataset repair {partial}" in message
     with pytest.raises(RefusedError, match="recorder is in fault .*cannot write"):
         finish(session, Event.START)
     finish(session, Event.DISCARD)
     finish(session, Event.START)
     session.close()
+
+
+def test_a_take_that_was_asked_to_be_kept_is_there_although_the_disk_refused_its_end(tmp_path):
+    session, clock = make_session(tmp_path)
+    finish(session, Event.START)
+    feed(session, clock, 300)
+    finish(session, Event.STOP)
+    (partial,) = tmp_path.rglob("*.partial")
+    (file,) = partial.glob("*.mcap")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 10, limits[1]))
+        with pytest.raises(
+            RecordingError, match=f"cannot write.*what was recorded is kept: `il dataset repair {partial}`"
+        ):
+            finish(session, Event.KEEP)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert session.status.state is State.FAULT
+    assert Recording.open(repair_recording(partial).path).counts == {PLAN.name: 300}
 
 
 def test_an_unwritable_root_is_a_fault_with_its_reason(tmp_path):

@@ -80,7 +80,10 @@ def test_a_full_disk_stops_the_recorder_with_a_sentence_and_keeps_earlier_record
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
     assert list_recordings(tmp_path) == [earlier]
     assert inspect_recording(earlier).is_whole
-    assert list(tmp_path.rglob("*.partial")) == []
+    (partial,) = tmp_path.rglob("*.partial")
+    done = repair_recording(partial)
+    assert Recording.open(done.path).counts[PLAN.name] > 5
+    assert list_recordings(tmp_path) == sorted([earlier, done.path])
 
 
 def test_an_unwritable_folder_is_told_when_recording_starts(tmp_path):
