@@ -3,7 +3,7 @@
 Results are kept in benchmark/results/policies with commit and machine: what was measured with the same settings is
 not measured again, a run that was cut short goes on where it stopped. FRESH=1 forgets all results first. QUICK=1
 repeats a telling subset, data and training included, without looking at kept results. Names of parts on the command
-line choose some. While the file that BENCH_PAUSE names exists, nothing heavy is begun.
+line choose some, whose figures go to a file of their own. While the file that BENCH_PAUSE names exists, nothing heavy is begun.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
-from benchmark.figures import Bench, Figure, not_taken
+from benchmark.figures import Bench, Figure, file_of, not_taken
 from benchmark.policies import delay, distilled, generic_import, speed, table
 from benchmark.policies.keep import Keeper
 from benchmark.policies.recipes import JOBS, WAYS
@@ -40,7 +39,7 @@ def main() -> int:
     if fresh:
         keeper.forget()
     wanted = sys.argv[1:] or list(parts())
-    bench = Bench(Path("outputs/bench/policies.json"))
+    bench = Bench(file_of("policies", wanted, parts()))
     for name, measure in parts().items():
         if name in wanted:
             bench.attempt(name, partial(measure, keeper, quick=quick))

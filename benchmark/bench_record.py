@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmark.figures import Bench, not_taken
+from benchmark.figures import Bench, file_of, not_taken
 
 PARTS = {  # module -> what it shows
     "throughput": "two cameras and 1 kHz for five minutes",
@@ -24,8 +24,8 @@ PARTS = {  # module -> what it shows
 def main() -> int:
     """Run every part, or those named on the command line."""
     quick = bool(os.environ.get("QUICK"))
-    bench = Bench(Path("outputs/bench/record.json"))
     wanted = sys.argv[1:] or list(PARTS)
+    bench = Bench(file_of("record", wanted, PARTS))
     for name, what in PARTS.items():
         if name not in wanted:
             bench.add(not_taken(what, "left out by the command line"))

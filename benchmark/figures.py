@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -58,6 +58,12 @@ def figure(name: str, value: float, unit: str = "", bound: str = "", reason: str
 def not_taken(name: str, reason: str, unit: str = "", bound: str = "") -> Figure:
     """A figure that could not be taken here, and why; it is neither met nor missed."""
     return Figure(name, None, unit, bound, None, reason)
+
+
+def file_of(name: str, wanted: Sequence[str], parts: Collection[str]) -> Path:
+    """Where a benchmark writes: ``<name>.json`` if all its parts run, else a file of those that do."""
+    chosen = "" if set(wanted) >= set(parts) else "_" + "_".join(wanted)
+    return Path("outputs/bench") / f"{name}{chosen}.json"
 
 
 @dataclass(slots=True)
