@@ -3,7 +3,8 @@
 Results are kept in benchmark/results/policies with commit and machine: what was measured with the same settings is
 not measured again, a run that was cut short goes on where it stopped. FRESH=1 forgets all results first. QUICK=1
 repeats a telling subset, data and training included, without looking at kept results. Names of parts on the command
-line choose some, whose figures go to a file of their own. While the file that BENCH_PAUSE names exists, nothing heavy is begun.
+line choose some, whose figures go to a file of their own. While the file that BENCH_PAUSE names exists, nothing heavy
+is begun.
 """
 
 from __future__ import annotations
