@@ -24,6 +24,7 @@ NODES = {
     "operator_node": "il_sim",
     "gazebo_node": "il_sim",
     "gazebo_camera_node": "il_sim",
+    "first_command_node": "il_sim",
     "controller_node": "il_control",
     "camera_node": "il_teleop",
     "teleop_node": "il_teleop",

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from il_cli.security import probe_middleware
+from il_cli.security_check import probe_middleware
 from il_core.graph import PROFILE_KEY, node_environment, ros_environment, transport_profile
 from il_core.shared_memory import FOLDER, cramped_peers, dead_segments
 from il_core.store.box_files import RING_BYTES, prepare

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from il_cli.security import require_security
+from il_cli.security_check import require_security
 from il_core.errors import GraphError
 from il_core.graph import Graph, NodeSpec, node_environment
 from il_core.security import secured

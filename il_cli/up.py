@@ -41,6 +41,7 @@ def up(
     use_sim_time: Annotated[bool, typer.Option("--use-sim-time", help="Time is what /clock says.")] = False,
     params: Annotated[str, typer.Option(help="ROS parameter file, on top of config/launch/nodes.yaml.")] = "",
     manage: Annotated[bool, typer.Option("--manage", help="A manager brings the nodes up, in order.")] = False,
+    description: Annotated[bool, typer.Option("--description", help="Publish URDF and frames.")] = False,
     timeout_s: Timeout = 60.0,
     secure: Annotated[bool, typer.Option("--secure", help="Secure mode or nothing; docs/security.md.")] = False,
 ) -> None:
@@ -69,6 +70,7 @@ def up(
         use_sim_time=use_sim_time,
         params=params,
         manage=manage,
+        description=description,
     )
     keep_running(describe(graph, options), timeout_s)
 

@@ -63,6 +63,7 @@ class GraphOptions:
         use_sim_time: Whether time is what ``/clock`` says; the simulator of the graph then publishes it.
         params: Parameter file on top of config/launch/nodes.yaml and of these options; empty means none.
         manage: Whether the nodes wait for a manager, which is then part of the graph, to bring them up in order.
+        description: Whether the robot's URDF and frames are published; jobs ``robot`` and ``all`` always do it.
     """
 
     task: str = "pick_place"
@@ -79,6 +80,7 @@ class GraphOptions:
     use_sim_time: bool = False
     params: str = ""
     manage: bool = False
+    description: bool = False
 
     def __post_init__(self) -> None:
         """Reject what ROS would not take as a namespace."""
@@ -124,6 +126,7 @@ def options_of(name: str) -> tuple[str, ...]:
     """
     nodes = _nodes_of(name)
     useless = {option for option, node in _OF_NODE.items() if node not in nodes}
+    useless |= {"description"} & set(nodes)
     useless |= set(_SIMULATED) if name in _REAL else {"sim"} if name == "sim" else set()
     return tuple(f.name for f in fields(GraphOptions) if f.name not in useless)
 
@@ -155,6 +158,8 @@ def graph(name: str, options: GraphOptions | None = None) -> Graph:
         options = replace(options, sim=False, operator=False, view=False)
     _check_cameras(options)
     cameras = load_setup(options.task, options.robot or None).task.cameras
+    if options.description and "description" not in names:
+        names.insert(1, "description")  # after the controller
     if options.operator:
         names.append("operator")
     if options.sim:
@@ -264,11 +269,16 @@ def _node(
         parameters,
         signs,
         entry.services,
-        load_camera_topics(options.cameras).remaps(cameras) if is_foreign else {},
+        load_camera_topics(options.cameras).remaps(cameras) if is_foreign else _frames_remaps(name, namespace),
         namespace,
         entry.at_end,
         entry.is_managed,
     )
+
+
+def _frames_remaps(name: str, namespace: str) -> dict[str, str]:
+    """Frames of an arm in a namespace stay in it: two of them may have links of the same name."""
+    return {topics.TF: "tf", topics.TF_STATIC: "tf_static"} if name == "description" and namespace else {}
 
 
 def _parameters(name: str, options: GraphOptions) -> dict[str, Parameter]:

@@ -36,6 +36,7 @@
 | LINK_POSES | geometry_msgs/PoseArray in base: all links, base first, then as in the URDF, 30 Hz | description -> all |
 | TF, TF_STATIC | tf2_msgs/TFMessage: links and cameras, where tf2_msgs is installed | description -> all |
 | GAZEBO_JOINT_STATES | sensor_msgs/JointState, arm and fingers, Gazebo's order, 1 kHz | ros_gz_bridge -> gazebo node |
+| GAZEBO_DESCRIPTION | std_msgs/String, latched: the URDF with `<ros2_control>` | gazebo node -> gz_ros2_control |
 | HAND_POSITION | geometry_msgs/PointStamped in base | hand-guided imports |
 | HAND_FORCE | geometry_msgs/WrenchStamped at ee | hand-guided imports |
 """
@@ -78,6 +79,7 @@ LINK_POSES = "robot/link_poses"
 TF = "/tf"  # absolute by convention of tf2; a namespaced robot remaps them
 TF_STATIC = "/tf_static"
 GAZEBO_JOINT_STATES = "gazebo/joint_states"
+GAZEBO_DESCRIPTION = "gazebo/robot_description"
 HAND_POSITION = "hand_guiding/position"
 HAND_FORCE = "hand_guiding/force"
 DIAGNOSTICS = "/diagnostics"  # absolute by convention (REP 107)
@@ -133,6 +135,11 @@ def depth(camera: str) -> str:
 def camera_info(camera: str) -> str:
     """Topic of the CameraInfo of both images."""
     return f"camera/{camera}/color/camera_info"
+
+
+def depth_camera_info(camera: str) -> str:
+    """Topic of the same CameraInfo beside the depth image, where RViz's DepthCloud and depth_image_proc look."""
+    return f"camera/{camera}/aligned_depth_to_color/camera_info"
 
 
 def depth_to_color(camera: str) -> str:

@@ -10,7 +10,7 @@ say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 suits() { # interpreter is a Python the lock is made for
-  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null
 }
 
 has_underlay() { # a sourced ROS 2 that this interpreter can import, outside any venv
@@ -35,13 +35,13 @@ apt_install() { # 0 if the packages are there afterwards; else says what to run
 
 choose_python() {
   if [ -n "${PYTHON:-}" ]; then
-    suits "$PYTHON" || fail "PYTHON=$PYTHON is not a working Python 3.11, 3.12 or 3.13"
+    suits "$PYTHON" || fail "PYTHON=$PYTHON is not a working Python 3.11, 3.12, 3.13 or 3.14"
     echo "$PYTHON"
     return
   fi
   local name
   if [ -n "${AMENT_PREFIX_PATH:-}" ] && suits python3 && has_underlay python3; then echo python3; return; fi
-  for name in python3.11 python3.12 python3.13 python3; do
+  for name in python3.11 python3.12 python3.13 python3.14 python3; do
     if suits "$name"; then echo "$name"; return; fi
   done
   return 1
@@ -52,8 +52,8 @@ if ! python=$(choose_python); then
   # Ubuntu 22.04's own Python is 3.10, but it has 3.11 beside it; elsewhere python3 is recent enough.
   wanted=python3
   [ -z "$(apt-cache madison python3.11 2>/dev/null)" ] || wanted=python3.11
-  apt_install "$wanted" "$wanted-venv" >&2 || fail "no Python 3.11, 3.12 or 3.13 found; or name one: make PYTHON=/path/to/python3.12"
-  python=$(choose_python) || fail "no Python 3.11, 3.12 or 3.13 found, even after installing $wanted"
+  apt_install "$wanted" "$wanted-venv" >&2 || fail "no Python 3.11 to 3.14 found; or name one: make PYTHON=/path/to/python3.12"
+  python=$(choose_python) || fail "no Python 3.11 to 3.14 found, even after installing $wanted"
 fi
 python=$("$python" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))')
 

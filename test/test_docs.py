@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from docs.generate import PAGES, commands
+from docs.launch_arguments import OF_LAUNCH, executables, launch_arguments, launch_files
 from docs.markdown import slug
 from il_cli.main import COMMANDS, run
 
@@ -123,9 +124,25 @@ def wrong_command(line):
         targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
         asked = {w for w in words[1:] if re.fullmatch(r"[a-z][a-z-]*", w)}
         return f"make has no {sorted(asked - targets)}" if "-C" not in words and asked - targets else ""
-    if words[:3] == ["ros2", "launch", "il_robot"]:
-        return "" if (ROOT / "launch" / words[3]).is_file() else f"no launch file {words[3]}"
+    if words[:3] == ["ros2", "launch", "il_robot"] and not words[3].startswith("<"):
+        return wrong_launch(ROOT / "launch" / words[3], words[4:])
+    if words[:3] == ["ros2", "run", "il_robot"]:
+        return "" if words[3] in executables() else f"no executable {words[3]}"
     return ""
+
+
+def wrong_launch(file, words):
+    """What is wrong with the launch file of a command line, or with its arguments."""
+    if file not in launch_files():
+        return f"no launch file {file.name}"
+    unknown = {w.split(":=")[0] for w in words if ":=" in w} - launch_arguments(file) - OF_LAUNCH
+    return f"{file.name} has no {sorted(unknown)}" if unknown else ""
+
+
+def settable():
+    """Everything that may stand before ``:=``: launch arguments, and parameters of the nodes."""
+    parameters = re.findall(r"^\| `([\w.]+)` \|", (ROOT / "docs/reference/parameters.md").read_text(), re.MULTILINE)
+    return OF_LAUNCH.union(parameters, *map(launch_arguments, launch_files()))
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -169,8 +186,12 @@ def test_every_command_exists_with_its_options(page):
     shells = [b for b in blocks(page) if b.language in ("sh", "bash")]
     assert {need for b in shells for need in b.needs} <= NEEDS
     assert [w for b in shells for line in b.body.replace("\\\n", " ").splitlines() if (w := wrong_command(line))] == []
-    inline = re.findall(r"`(il [a-z][^`]*)`", re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S))
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
+    inline = re.findall(r"`(il [a-z][^`]*)`", prose)
     assert [w for text in inline if "..." not in text and (w := wrong_use(text.split()))] == []
+    inline = re.findall(r"`(ros2 (?:launch|run) [^`]*)`", prose)
+    assert [w for text in inline if len(text.split()) > 2 and (w := wrong_command(text))] == []
+    assert [n for n in re.findall(r"`([a-z][\w-]*):=[^`]*`", prose) if n not in settable()] == []
 
 
 def test_commands_and_options_that_do_not_exist_are_found():
@@ -179,6 +200,11 @@ def test_commands_and_options_that_do_not_exist_are_found():
     assert wrong_command("il dataset build a --task reach --out b  # comment") == ""
     assert wrong_command("make dmeo") == "make has no ['dmeo']"
     assert wrong_command("ros2 launch il_robot robto.launch.py") == "no launch file robto.launch.py"
+    assert wrong_command("ros2 launch il_robot sim.launch.py device:=joy") == "sim.launch.py has no ['device']"
+    assert wrong_command("ros2 launch il_robot gazebo.launch.py sim:=true") == "gazebo.launch.py has no ['sim']"
+    assert wrong_command("ros2 launch il_robot gazebo.launch.py model:=joints sigterm_timeout:=5") == ""
+    assert wrong_command("ros2 run il_robot contoller_node") == "no executable contoller_node"
+    assert "robto" not in settable()
 
 
 @pytest.mark.parametrize("page", WRITTEN, ids=place)

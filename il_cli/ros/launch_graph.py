@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -17,7 +17,7 @@ from launch.substitutions import LaunchConfiguration
 
 from il_cli.respawn import RESPAWN_DELAY_S, Lives, how_it_ended
 from il_cli.ros.launch_order import InOrder, OrderedNode, chain
-from il_cli.security import require_security
+from il_cli.security_check import require_security
 from il_core.errors import GraphError
 from il_core.graph import (
     AtEnd,
@@ -47,6 +47,7 @@ HELP = {
     "use_sim_time": "true: time is what /clock says; the simulator of the graph then publishes it.",
     "params": "ROS parameter file, on top of config/launch/nodes.yaml and of these arguments.",
     "manage": "true: the nodes wait for a manager, part of the graph, that configures and activates them in order.",
+    "description": "true: the robot's URDF and the frames of links and cameras are published, for RViz and TF.",
 }
 
 
@@ -54,15 +55,16 @@ def describe(
     name: str,
     *,
     fixed: Mapping[str, str] | None = None,
-    before: Sequence[Any] = (),
+    before: Sequence[Any] | Callable[[LaunchContext], Sequence[Any]] = (),
 ) -> LaunchDescription:
     """Launch description of a graph; every option that makes a difference to it is a launch argument.
 
     Args:
         name: One of il_core.graph.GRAPHS.
         fixed: Values of options that are no arguments then.
-        before: Launch actions that come first. Those of :mod:`il_cli.ros.launch_order`, such as an arm or simulator of
-            somebody else, end after all nodes of the graph.
+        before: Launch actions that come first, or what makes them once launch knows its arguments. Those of
+            :mod:`il_cli.ros.launch_order`, such as an arm or simulator of somebody else, end after all nodes of the
+            graph; in secure mode its nodes with a ``name`` need keys as ours do.
     """
     fixed = fixed or {}
     values = {f.name: _text(f.default) for f in fields(GraphOptions)}
@@ -73,12 +75,14 @@ def describe(
         """Read the launch arguments and make the actions of every node."""
         given = {o: LaunchConfiguration(o).perform(context) for o in offered}
         nodes = graph(name, options_from_text({**given, **fixed})).nodes
-        require_security(context.environment, [node.name for node in nodes])
+        first = list(before(context) if callable(before) else before)
+        foreign = [a.given_name for a in first if isinstance(a, OrderedNode) and a.given_name]
+        require_security(context.environment, [*foreign, *(node.name for node in nodes)])
         shared = _added(context.environment, ros_environment(context.environment))
         environment = [SetEnvironmentVariable(k, v) for k, v in shared.items()]
         watched = [_Watched(node, context) for node in nodes]
-        chain([*(a for a in before if isinstance(a, InOrder)), *(w.process for w in watched)])
-        return [*environment, *before, *(action for w in watched for action in w.actions)]
+        chain([*(a for a in first if isinstance(a, InOrder)), *(w.process for w in watched)])
+        return [*environment, *first, *(action for w in watched for action in w.actions)]
 
     return LaunchDescription([*arguments, OpaqueFunction(function=start)])
 
@@ -91,6 +95,31 @@ def _text(default: object) -> str:
 def _added(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
     """Variables of ``after`` that ``before`` lacks or has otherwise."""
     return {k: v for k, v in after.items() if before.get(k) != v}
+
+
+def or_goes_down(
+    name: str, *, is_fine: Callable[[int], bool] = lambda status: False
+) -> Callable[[ProcessExited, LaunchContext], None]:
+    """What a process that a graph cannot do without does ``on_exit``: the graph goes down, launch ends with status 1.
+
+    Args:
+        name: Its name in the message.
+        is_fine: Whether it may end by itself with a status.
+    """
+
+    def on_exit(event: ProcessExited, context: LaunchContext) -> None:
+        """Raise GraphError, unless all is going down anyway."""
+        _end_rest_of(event)
+        if not context.is_shutdown and not is_fine(event.returncode):
+            raise GraphError(f"graph goes down: '{name}' ended with {how_it_ended(event.returncode)}")
+
+    return on_exit
+
+
+def _end_rest_of(event: ProcessExited) -> None:
+    """End whatever a process in a session of its own left behind."""
+    with contextlib.suppress(OSError):
+        os.killpg(event.pid, signal.SIGKILL)
 
 
 class _Watched:
@@ -129,8 +158,7 @@ class _Watched:
         Raises:
             GraphError: it cannot; says which node, and why.
         """
-        with contextlib.suppress(OSError):
-            os.killpg(event.pid, signal.SIGKILL)  # whatever the node itself left behind
+        _end_rest_of(event)
         if context.is_shutdown or self._node.at_end is AtEnd.IGNORE:
             return
         problem = f"graph goes down: node '{self._node.name}' ended with {how_it_ended(event.returncode)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from launch.events.process import ShutdownProcess
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from il_core.security import ENCLAVE, enclave, enforced, is_wanted
 from launch import LaunchContext, Substitution
 
 SIGTERM_S = "10"  # launch's own 5 s are too few for a recorder's fsync, and for any node of an overloaded machine
@@ -49,7 +51,19 @@ class InOrder:
 
 
 class OrderedNode(InOrder, Node):
-    """A ROS node that ends in order."""
+    """A ROS node that ends in order, with the enclave of its name in secure mode.
+
+    Attributes:
+        given_name: Its ``name``, empty where it has none.
+    """
+
+    def __init__(self, *, name: str = "", **arguments: Any) -> None:  # noqa: ANN401 - those of the action
+        """Make the action."""
+        if name:
+            wanted = {**enforced(os.environ), ENCLAVE: enclave(name)} if is_wanted(os.environ) else {}
+            arguments |= {"name": name, "additional_env": {**(arguments.get("additional_env") or {}), **wanted}}
+        super().__init__(**arguments)
+        self.given_name = name
 
 
 class OrderedProcess(InOrder, ExecuteProcess):

@@ -16,7 +16,7 @@ from il_core.config import Setup
 from il_core.errors import JointSetError, ShapeError
 from il_core.types import ArmState, Vector
 from il_sim.gazebo.config import GazeboConfig
-from il_sim.gazebo.robot import Drive
+from il_sim.gazebo.names import Drive
 from il_sim.plant import FALLBACK_DAMPING, Plant
 from il_sim.scene import GRIPPER_FORCE_N, GRIPPER_STIFFNESS_N_M
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from il_core.config import Setup
+from il_core.graph_spec import Place
 from il_sim.gazebo import sdf
 from il_sim.gazebo.bridge import bridge_yaml, rows
 from il_sim.gazebo.config import GazeboConfig, load_gazebo_config
-from il_sim.gazebo.robot import Drive, RobotModel
+from il_sim.gazebo.names import BRIDGE, CONTROLLERS, DESCRIPTION, WORLD, Drive
+from il_sim.gazebo.robot import RobotModel
 from il_sim.gazebo.ros2_control import controllers_yaml, urdf_with_control
 from il_sim.gazebo.scene import Scene
 from il_sim.gazebo.world import world
 from il_sim.plant import Plant
-
-WORLD, BRIDGE, CONTROLLERS, DESCRIPTION = "world.sdf", "bridge.yaml", "controllers.yaml", "robot.urdf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Written:
         bridge: Configuration of ros_gz_bridge.
         model: Folder of the robot's model alone, for worlds of your own.
         controllers: Controllers' parameters, with ros2_control only.
-        description: URDF for robot_state_publisher, with ros2_control only.
+        description: URDF with ``<ros2_control>``, with ros2_control only.
     """
 
     world: Path
@@ -39,7 +39,13 @@ class Written:
 
 
 def write_gazebo(
-    setup: Setup, out: Path, *, seed: int = 0, drive: Drive = Drive.JOINTS, config: GazeboConfig | None = None
+    setup: Setup,
+    out: Path,
+    *,
+    seed: int = 0,
+    drive: Drive = Drive.JOINTS,
+    namespace: str = "",
+    config: GazeboConfig | None = None,
 ) -> Written:
     """Write world, model, bridge map and, for ros2_control, its two files.
 
@@ -48,23 +54,25 @@ def write_gazebo(
         out: Folder; made if it is not there.
         seed: Seed of the objects' places.
         drive: How torques reach the arm.
+        namespace: Namespace of ros2_control's nodes, as that of the graph; the other files know none.
         config: Gazebo's settings; None reads config/gazebo/default.yaml.
 
     Raises:
-        ConfigError: this robot or task cannot be simulated.
+        ConfigError: this robot or task cannot be simulated, or ROS would not take the namespace.
     """
+    place = Place(namespace).namespace.strip("/")
     config = config or load_gazebo_config()
     plant = Plant(setup, seed)
     scene = Scene(plant)
     robot = RobotModel(setup, scene.mu, config, plant.wrist_link)
     is_controlled = drive is Drive.ROS2_CONTROL
     controllers = (out / CONTROLLERS).resolve()
-    model = robot.element(drive, str(controllers))
+    model = robot.element(drive, str(controllers), place)
     out.mkdir(parents=True, exist_ok=True)
-    place = out / "models" / setup.robot.name
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "model.sdf").write_text(sdf.document(model))
-    (place / "model.config").write_text(_model_config(setup))
+    alone = out / "models" / setup.robot.name
+    alone.mkdir(parents=True, exist_ok=True)
+    (alone / "model.sdf").write_text(sdf.document(model))
+    (alone / "model.config").write_text(_model_config(setup))
     name = f"il_{setup.task.name}"
     (out / WORLD).write_text(sdf.document(world(name, plant, model, scene.things, config)))
     forced = robot.fingers if is_controlled else [*setup.robot.joint_names, *robot.fingers]
@@ -72,10 +80,10 @@ def write_gazebo(
     bridged = rows(setup.robot.name, forced, setup.task.cameras, plant.task.objects, has_wrench=has_wrench)
     (out / BRIDGE).write_text(bridge_yaml(bridged))
     if not is_controlled:
-        return Written(out / WORLD, out / BRIDGE, place)
-    controllers.write_text(controllers_yaml(setup))
+        return Written(out / WORLD, out / BRIDGE, alone)
+    controllers.write_text(controllers_yaml(setup, place))
     (out / DESCRIPTION).write_text(urdf_with_control(setup))
-    return Written(out / WORLD, out / BRIDGE, place, controllers, out / DESCRIPTION)
+    return Written(out / WORLD, out / BRIDGE, alone, controllers, out / DESCRIPTION)
 
 
 def _model_config(setup: Setup) -> str:

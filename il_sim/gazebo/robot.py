@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from enum import Enum
 
 import numpy as np
 
@@ -15,6 +14,8 @@ from il_core.spec import CameraSpec, Interface, Mount
 from il_sim.gazebo import sdf
 from il_sim.gazebo.bridge import camera_topic, joint_state_topic, wrench_topic
 from il_sim.gazebo.config import GazeboConfig
+from il_sim.gazebo.names import Drive
+from il_sim.gazebo.ros2_control import add_control
 from il_sim.gazebo.urdf import Inertial, Joint, Link, Urdf, read_urdf
 from il_sim.scene import GRIPPER_DAMPING_NS_M
 
@@ -22,13 +23,6 @@ TABLE_GROUP, BASE_GROUP = 0x0001, 0x0002  # the arm's fixed foot stands on the t
 WRENCH_HZ = 1000  # each step, as joint states come
 # Gazebo's cameras look along x with z up, optical frames along z with y down.
 R_OPTICAL_SENSOR = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
-
-
-class Drive(str, Enum):
-    """How torques reach the arm's joints."""
-
-    JOINTS = "joints"  # a topic per joint, applied by gz-sim's ApplyJointForce
-    ROS2_CONTROL = "ros2_control"  # gz_ros2_control's controller manager
 
 
 class RobotModel:
@@ -70,12 +64,13 @@ class RobotModel:
         """The gripper's sliding joints, which MuJoCo's scene drives too."""
         return [j.name for j in self._urdf.joints if j.kind == "prismatic"]
 
-    def element(self, drive: Drive, controllers: str = "") -> ET.Element:
+    def element(self, drive: Drive, controllers: str = "", namespace: str = "") -> ET.Element:
         """The ``<model>``.
 
         Args:
             drive: How torques reach the arm.
             controllers: Path of the controllers' YAML for ros2_control.
+            namespace: Namespace of ros2_control's nodes, without slashes around.
         """
         model = ET.Element("model", name=self._robot.name)
         sdf.add(model, "self_collide", False)
@@ -93,7 +88,9 @@ class RobotModel:
             host, T = self._optical(self._robot.camera(camera))
             frame = sdf.add(model, "frame", name=optical_frame(camera), attached_to=host)
             sdf.add_pose(frame, T)
-        self._add_systems(model, drive, controllers)
+        self._add_systems(model, drive)
+        if drive is Drive.ROS2_CONTROL:
+            add_control(model, controllers, namespace)
         return model
 
     def _massive_root(self) -> str:
@@ -224,7 +221,7 @@ class RobotModel:
         sdf.add_all(sdf.add(element, "clip"), clip)
         sdf.add(element, "optical_frame_id", optical_frame(camera.name))
 
-    def _add_systems(self, model: ET.Element, drive: Drive, controllers: str) -> None:
+    def _add_systems(self, model: ET.Element, drive: Drive) -> None:
         names = [*self._robot.joint_names, *self.fingers]
         forced = names if drive is Drive.JOINTS else self.fingers
         for name in forced:
@@ -232,14 +229,6 @@ class RobotModel:
         listed: list[tuple[str, sdf.Value]] = [("joint_name", name) for name in names]
         topic: list[tuple[str, sdf.Value]] = [("topic", joint_state_topic(self._robot.name))]
         sdf.add_plugin(model, "joint-state-publisher", "JointStatePublisher", [*topic, *listed])
-        if drive is Drive.ROS2_CONTROL:
-            plugin = sdf.add(
-                model,
-                "plugin",
-                filename="gz_ros2_control-system",
-                name="gz_ros2_control::GazeboSimROS2ControlPlugin",
-            )
-            sdf.add(plugin, "parameters", controllers)
 
 
 def optical_frame(camera: str) -> str:

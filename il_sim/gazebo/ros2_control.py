@@ -1,4 +1,4 @@
-"""gz_ros2_control: the URDF with its ``<ros2_control>`` block, and the controllers' parameters."""
+"""gz_ros2_control: its plugin, the URDF with its ``<ros2_control>`` block, and the controllers' parameters."""
 
 from __future__ import annotations
 
@@ -6,11 +6,33 @@ import xml.etree.ElementTree as ET
 
 import yaml
 
+from il_core import topics
 from il_core.config import Setup
+from il_sim.gazebo.names import CONTROLLER
 from il_sim.gazebo.sdf import add, text
 
-CONTROLLER = "forward_effort_controller"
 RATE_HZ = 1000
+
+
+def add_control(model: ET.Element, controllers: str, namespace: str) -> None:
+    """Append the plugin to a model.
+
+    Until a controller is active the plugin holds the joints where they are (``hold_joints``). It reads the robot's
+    description from a topic of its own: the one of `description_node` has no ``<ros2_control>``.
+
+    Args:
+        model: The robot's.
+        controllers: Path of the controllers' YAML.
+        namespace: Namespace of its nodes, without slashes around; empty means none.
+    """
+    name = "gz_ros2_control::GazeboSimROS2ControlPlugin"
+    plugin = add(model, "plugin", filename="gz_ros2_control-system", name=name)
+    add(plugin, "parameters", controllers)
+    add(plugin, "hold_joints", True)
+    ros = add(plugin, "ros")
+    if namespace:
+        add(ros, "namespace", f"/{namespace}")
+    add(ros, "remapping", f"{topics.ROBOT_DESCRIPTION}:={topics.GAZEBO_DESCRIPTION}")
 
 
 def urdf_with_control(setup: Setup) -> str:
@@ -32,12 +54,18 @@ def urdf_with_control(setup: Setup) -> str:
     return '<?xml version="1.0"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def controllers_yaml(setup: Setup) -> str:
-    """Parameters of the controller manager and of its one controller, which passes efforts on."""
+def controllers_yaml(setup: Setup, namespace: str = "") -> str:
+    """Parameters of the controller manager and of its one controller, which passes efforts on.
+
+    Args:
+        setup: Robot and task.
+        namespace: Namespace of both, without slashes around; empty means none.
+    """
+    place = f"/{namespace}/" if namespace else ""
     manager = {"update_rate": RATE_HZ, CONTROLLER: {"type": "forward_command_controller/ForwardCommandController"}}
     forward = {"joints": list(setup.robot.joint_names), "interface_name": "effort"}
     parameters = {
-        "controller_manager": {"ros__parameters": manager},
-        CONTROLLER: {"ros__parameters": forward},
+        f"{place}controller_manager": {"ros__parameters": manager},
+        f"{place}{CONTROLLER}": {"ros__parameters": forward},
     }
     return yaml.safe_dump(parameters, sort_keys=False)

@@ -18,6 +18,7 @@ from il_core.ros import convert, qos
 from il_core.ros.diagnostics import Diagnostics, Level
 from il_core.ros.node import run
 from il_core.ros.params import declare
+from il_core.ros.pictures import PicturePublishers
 from il_core.types import CameraFrame
 from il_sim.gazebo.pictures import Pictures
 from il_sim.gazebo.robot import optical_frame
@@ -51,9 +52,7 @@ class GazeboCameraNode(Node):
         self._outputs = {}
         for name, pictures in self._pictures.items():
             messages = convert.CameraMessages(optical_frame(name), setup.robot.camera(name).intrinsics)
-            kinds = ((Image, topics.color), (Image, topics.depth), (CameraInfo, topics.camera_info))
-            publishers = [self.create_publisher(kind, topic(name), qos.IMAGE) for kind, topic in kinds]
-            self._outputs[name] = (messages, publishers)
+            self._outputs[name] = (messages, PicturePublishers(self, name))
             self._listen(name, Image, topics.gazebo_color(name), pictures.offer_color)
             self._listen(name, Image, topics.gazebo_depth(name), pictures.offer_depth)
             self._listen(name, CameraInfo, topics.gazebo_camera_info(name), pictures.check)
@@ -77,9 +76,8 @@ class GazeboCameraNode(Node):
         if camera in self._problems:
             return
         self._frames[camera] += 1
-        messages, publishers = self._outputs[camera]
-        for publisher, image in zip(publishers, messages.fill(frame), strict=True):
-            publisher.publish(image)
+        messages, publisher = self._outputs[camera]
+        publisher.publish(*messages.fill(frame))
 
     def _on_diagnostics(self) -> None:
         values: dict[str, object] = {f"frames_{name}": self._frames[name] for name in self._pictures}

@@ -11,7 +11,7 @@ import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64, Float64MultiArray
+from std_msgs.msg import Float64, Float64MultiArray, String
 
 from il_core import topics, wire
 from il_core.clock import SteadyClock
@@ -24,8 +24,8 @@ from il_core.ros.params import declare
 from il_core.types import Vector
 from il_sim.gazebo.arm_side import ArmSide, Phase
 from il_sim.gazebo.config import load_gazebo_config
-from il_sim.gazebo.robot import Drive
-from il_sim.gazebo.ros2_control import CONTROLLER
+from il_sim.gazebo.names import CONTROLLER, Drive
+from il_sim.gazebo.ros2_control import urdf_with_control
 
 DIAGNOSTICS_S = 0.5
 SILENCE_NS = 500_000_000  # without joint states for so long the operator is told
@@ -74,6 +74,8 @@ class GazeboNode(Node):
             self.create_subscription(JointState, topics.EFFORT_SETPOINT, self._on_effort, qos.LATEST)
         else:
             self.create_subscription(Float64MultiArray, f"{CONTROLLER}/commands", self._on_numbers, qos.LATEST)
+            self._description = self.create_publisher(String, topics.GAZEBO_DESCRIPTION, qos.LATCHED)
+            self._description.publish(String(data=urdf_with_control(setup)))
         # On the steady clock: a paused Gazebo must not silence the node.
         self.create_timer(DIAGNOSTICS_S, self._on_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
 

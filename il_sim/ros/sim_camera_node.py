@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import JointState
 
 from il_core import topics, wire
 from il_core.config import load_setup
@@ -16,6 +16,7 @@ from il_core.ros import convert, qos
 from il_core.ros.diagnostics import Diagnostics, Level
 from il_core.ros.node import run
 from il_core.ros.params import declare
+from il_core.ros.pictures import PicturePublishers
 from il_sim.camera import Renderer
 from il_sim.scene import build_model, scene_state
 from il_sim.tasks import make_task
@@ -50,9 +51,7 @@ class SimCameraNode(Node):
         self._outputs = {}
         for name in setup.task.cameras:
             messages = convert.CameraMessages(f"camera_{name}_optical", setup.robot.camera(name).intrinsics)
-            kinds = ((Image, topics.color), (Image, topics.depth), (CameraInfo, topics.camera_info))
-            publishers = [self.create_publisher(kind, topic(name), qos.IMAGE) for kind, topic in kinds]
-            self._outputs[name] = (messages, publishers)
+            self._outputs[name] = (messages, PicturePublishers(self, name))
         self._diagnostics = Diagnostics(self, "sim_camera")
         self.create_subscription(JointState, topics.WORLD_STATE, self._on_world, qos.LATEST)
         self.create_timer(DIAGNOSTICS_S, self._on_diagnostics)
@@ -62,10 +61,9 @@ class SimCameraNode(Node):
         qpos = scene_state(self._model, np.asarray(msg.position))
         began_s = time.perf_counter()
         self._renderer.pose(qpos)
-        for name, (messages, publishers) in self._outputs.items():
+        for name, (messages, publisher) in self._outputs.items():
             frame = self._renderer.render(name, wire.stamp_ns(msg.header.stamp))
-            for publisher, image in zip(publishers, messages.fill(frame), strict=True):
-                publisher.publish(image)
+            publisher.publish(*messages.fill(frame))
         self._frames += 1
         self._render_s += time.perf_counter() - began_s
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
 
 from il_core import topics
 from il_core.config import config_dir, load_setup, load_yaml
@@ -20,6 +19,7 @@ from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Diagnostics, Level
 from il_core.ros.lifecycle import ManagedNode
 from il_core.ros.node import run
+from il_core.ros.pictures import PicturePublishers
 from il_core.spec import CameraSpec
 from il_core.types import Intrinsics
 from il_teleop.cameras.config import RealsenseConfig
@@ -66,8 +66,7 @@ class Output:
     def __init__(self, node: Node, spec: CameraSpec, camera: DepthCamera, clock: RosClock) -> None:
         """Create the publishers and start to read."""
         self._spec, self._camera, self._clock = spec, camera, clock
-        kinds = ((Image, topics.color), (Image, topics.depth), (CameraInfo, topics.camera_info))
-        self._publishers = [node.create_publisher(kind, topic(spec.name), qos.IMAGE) for kind, topic in kinds]
+        self._publisher = PicturePublishers(node, spec.name)
         self._geometry = node.create_publisher(TransformStamped, topics.depth_to_color(spec.name), qos.LATCHED)
         self._diagnostics = Diagnostics(node, f"camera {spec.name}")
         self._known: Calibration | None = None
@@ -98,9 +97,7 @@ class Output:
         if calibration is not self._known or self._messages is None:
             self._known = calibration
             self._messages = convert.CameraMessages(self._frame_id, calibration.intrinsics, calibration.distortion)
-        messages = self._messages.fill_mm(picture.stamp_ns, picture.rgb, picture.depth_mm)
-        for publisher, msg in zip(self._publishers, messages, strict=True):
-            publisher.publish(msg)
+        self._publisher.publish(*self._messages.fill_mm(picture.stamp_ns, picture.rgb, picture.depth_mm))
         self._age_ns, self._error_ns = self._clock.now_ns() - picture.stamp_ns, picture.stamp_error_ns
         self._count += 1
 

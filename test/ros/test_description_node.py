@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +16,13 @@ import rclpy  # noqa: E402 - needs ROS
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from geometry_msgs.msg import PoseArray  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
+from rclpy.serialization import serialize_message  # noqa: E402
 from rclpy.signals import SignalHandlerOptions  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from il_control.description import describe_setup  # noqa: E402
+from il_control.ros import description_node  # noqa: E402
 from il_core import topics  # noqa: E402
 from il_core.config import load_setup  # noqa: E402
 from il_core.geometry import matrix_from_quat_xyzw, pose  # noqa: E402
@@ -102,3 +105,44 @@ def test_the_description_reaches_who_comes_late_and_frames_follow_the_joints(): 
         rclpy.try_shutdown()
     assert process.returncode == 0, output
     assert HAS_TF or "source a ROS underlay" in output
+
+
+def test_frames_go_out_as_tf_where_tf2_msgs_is_installed(monkeypatch):
+    """With a stand-in for its message: the wheels of ROS have no tf2_msgs."""
+    sent = []
+
+    class TFMessage:
+        def __init__(self, transforms):
+            self.transforms = transforms
+
+    class Described(description_node.DescriptionNode):
+        def create_publisher(self, kind, topic, profile, **more):
+            if kind is not TFMessage:
+                return super().create_publisher(kind, topic, profile, **more)
+            return SimpleNamespace(publish=lambda msg: sent.append((topic, msg.transforms)))
+
+    monkeypatch.setattr(description_node, "tf_message", lambda: TFMessage)
+    setup = load_setup("pick_place")
+    q = np.array(setup.robot.q_home_rad) + 0.1
+    state = ArmState(1_700_000_000_123_000_000, q, np.zeros(7), np.zeros(7), 0.5)
+    rclpy.init(args=["--ros-args", "-p", "task:=pick_place"], signal_handler_options=SignalHandlerOptions.NO)
+    node = Described()
+    try:
+        node._on_state(serialize_message(joint_state_msg(state, JointMap(setup.robot))))
+        node._show()
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    (static_topic, fixed), (topic, moving) = sent
+    assert (static_topic, topic) == ("/tf_static", "/tf")
+    assert {t.child_frame_id for t in fixed} >= {"camera_front_optical", "camera_wrist_optical"}
+    assert {t.header.stamp.sec for t in moving} == {1_700_000_000}
+    T, expected = {"base": np.eye(4)}, describe_setup(setup).poses(q, 0.5)
+    for _ in range(len(expected)):  # parents before children, whatever the order
+        for e in (*fixed, *moving):
+            if e.header.frame_id in T and e.child_frame_id not in T:
+                t, r = e.transform.translation, e.transform.rotation
+                T_parent = pose([t.x, t.y, t.z], matrix_from_quat_xyzw([r.x, r.y, r.z, r.w]))
+                T[e.child_frame_id] = T[e.header.frame_id] @ T_parent
+    for link, T_base_link in expected.items():
+        np.testing.assert_allclose(T[link], T_base_link, atol=1e-9)

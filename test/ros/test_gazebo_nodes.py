@@ -12,11 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from il_cli.ros.observe import observe
+from il_cli.security_policy import load_connections
 from il_core import topics, wire
 from il_core.config import load_setup
 from il_core.graph import node_environment
 from il_sim.gazebo.arm_side import ArmSide
 from il_sim.gazebo.config import load_gazebo_config
+from il_sim.gazebo.names import CONTROLLER
+from il_sim.gazebo.ros2_control import urdf_with_control
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 20.0
@@ -26,6 +30,12 @@ STEP_NS = 2_000_000
 @pytest.fixture(scope="module")
 def setup():
     return load_setup("pick_place")
+
+
+def assert_allowed(node):
+    """A running node uses nothing that the SROS2 policy does not allow."""
+    seen = observe([node])[node]
+    assert seen.publishes and not seen - load_connections().of(node)
 
 
 class Rig:
@@ -138,6 +148,7 @@ def test_torques_are_split_states_joined_and_silence_ends_in_gravity_compensatio
     assert state.gripper == pytest.approx(0.75)
     rig.wait(lambda: np.allclose(bridge.arm(side.fingers), -40.0, atol=1e-9), "fingers close from 30 to 20 mm")
 
+    assert_allowed("gazebo")
     is_driving = False
     side.take(1, side.names, bridge.q, np.zeros(9))
     gravity = side.rest()
@@ -146,6 +157,33 @@ def test_torques_are_split_states_joined_and_silence_ends_in_gravity_compensatio
     bridge.forces = dict.fromkeys(side.names)
     assert rig.stop() == 0
     rig.wait(lambda: np.allclose(bridge.arm(joints.names), gravity, atol=1e-6), "and as the last word")
+
+
+def test_ros2_control_is_given_its_description_and_waits_for_the_first_command(rig, setup):
+    from std_msgs.msg import Float64MultiArray, String
+
+    from il_core.ros import qos
+
+    texts = []
+    rig.node.create_subscription(String, topics.GAZEBO_DESCRIPTION, texts.append, qos.LATCHED)
+    rig.start("gazebo_node", "task:='pick_place'", "drive:='ros2_control'")
+    rig.wait(lambda: texts, "a description")
+    assert texts[0].data == urdf_with_control(setup)
+    assert rig.stop() == 0
+    rig.start("first_command_node")
+    numbers = rig.node.create_publisher(Float64MultiArray, f"{CONTROLLER}/commands", qos.STREAM)
+    rig.wait(numbers.get_subscription_count, "somebody who listens")
+    assert rig.process.poll() is None
+
+    def has_ended():  # the first may be lost: who listens best-effort is known here before it knows us
+        numbers.publish(Float64MultiArray(data=[0.0] * 7))
+        return rig.process.poll() is not None
+
+    rig.wait(has_ended, "its end")
+    assert rig.process.returncode == 0
+    rig.start("first_command_node")
+    rig.wait(numbers.get_subscription_count, "somebody who listens")
+    assert rig.stop() == 1, "ended before a command came"
 
 
 def test_pictures_become_ours(rig, setup):
@@ -166,7 +204,8 @@ def test_pictures_become_ours(rig, setup):
             (CameraInfo, topics.gazebo_camera_info),
         )
     ]
-    heard = {t: [] for t in (topics.color("wrist"), topics.depth("wrist"), topics.camera_info("wrist"))}
+    names = (topics.color, topics.depth, topics.camera_info, topics.depth_camera_info)
+    heard = {f("wrist"): [] for f in names}
     for topic, messages in heard.items():
         kind = CameraInfo if topic.endswith("info") else Image
         rig.node.create_subscription(kind, topic, messages.append, qos.IMAGE)
@@ -188,7 +227,9 @@ def test_pictures_become_ours(rig, setup):
     rig.node.create_timer(0.05, shoot)
     rig.start("gazebo_camera_node", "task:='pick_place'")
     rig.wait(lambda: all(len(m) > 5 for m in heard.values()), "pictures")
-    color, depth, info = (messages[3] for messages in heard.values())
+    assert_allowed("gazebo_camera")
+    color, depth, info, again = (messages[3] for messages in heard.values())
+    assert again.k.tolist() == info.k.tolist() and again.header.frame_id == depth.header.frame_id
     assert (color.encoding, depth.encoding) == ("rgb8", "16UC1")
     assert color.header.stamp == depth.header.stamp == info.header.stamp
     assert color.header.frame_id == "camera_wrist_optical"

@@ -10,7 +10,7 @@ import pytest
 
 from il_cli.process import Supervisor
 from il_cli.ros.observe import observe
-from il_cli.security import probe_middleware
+from il_cli.security_check import probe_middleware
 from il_cli.security_policy import load_connections
 from il_core.errors import SecurityError
 from il_core.graph import GraphOptions, graph

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from il_cli.main import COMMANDS, run
-from il_cli.security import judge, require_security
+from il_cli.security_check import judge, require_security
 from il_cli.security_policy import (
     POLICY,
     Connections,
@@ -18,6 +18,7 @@ from il_cli.security_policy import (
 from il_core.config import config_dir
 from il_core.errors import ConfigError, SecurityError
 from il_core.graph import GRAPHS, GraphOptions, graph
+from il_sim.gazebo.bridge import rows
 
 STRING = "std_msgs/msg/String"
 TABLE = ConnectionTable(
@@ -76,6 +77,19 @@ def test_names_are_written_without_namespace_and_without_names_of_cameras(full, 
     assert relative_name(full, "controller", namespace) == written
 
 
+def test_gazebos_bridge_may_use_what_is_bridged_and_nothing_else():
+    bridged = rows("fr3", ["fr3_joint1", "fr3_joint2"], ("front", "wrist"), ("cube",), has_wrench=True)
+    names = {True: {}, False: {}}
+    for row in bridged:
+        name = relative_name(f"/{row.ros_topic_name.lstrip('/')}", "gazebo_bridge", "/")
+        names[row.direction == "GZ_TO_ROS"][name] = row.ros_type_name
+    table = load_connections()
+    own, shared = table.of("gazebo_bridge"), table.every_node
+    assert own.publishes == {**shared.publishes, **names[True]}
+    assert own.subscribes == {**shared.subscribes, **names[False]}
+    assert own.calls == {}
+
+
 def test_what_all_seen_nodes_share_is_counted_anew():
     log = {"/rosout": "rcl_interfaces/msg/Log"}
     seen = {"a": Connections(publishes={"y": STRING, **log}), "c": Connections(subscribes={"y": STRING}, publishes=log)}
@@ -120,13 +134,13 @@ def test_only_a_middleware_that_misses_its_keys_is_believed(status, output, has_
 
 
 def test_nothing_is_asked_where_secure_mode_is_not_wanted(monkeypatch):
-    monkeypatch.setattr("il_cli.security.probe_middleware", lambda environment: pytest.fail("asked"))
+    monkeypatch.setattr("il_cli.security_check.probe_middleware", lambda environment: pytest.fail("asked"))
     require_security({"ROS_SECURITY_ENABLE": "false"}, ["sim"])
 
 
 def test_missing_keys_are_refused_where_the_middleware_can(monkeypatch, tmp_path):
     monkeypatch.setattr(
-        "il_cli.security.probe_middleware", lambda environment: judge(1, "could not find all security files")
+        "il_cli.security_check.probe_middleware", lambda environment: judge(1, "could not find all security files")
     )
     wanted = {"ROS_SECURITY_ENABLE": "true"}
     with pytest.raises(SecurityError, match="needs ROS_SECURITY_KEYSTORE, a folder; got ''"):

@@ -186,7 +186,7 @@ def test_nothing_that_holds_or_is_the_arm_is_ever_started_again():
 
 def test_only_options_that_make_a_difference_are_offered():
     everything = {f.name for f in fields(GraphOptions)}
-    assert set(options_of("all")) == everything
+    assert everything - set(options_of("all")) == {"description"}
     assert everything - set(options_of("sim")) == {"sim", "device", "recordings", "checkpoint"}
     assert everything - set(options_of("policy")) == {"device", "recordings"}
     assert set(options_of("robot")) == {
@@ -194,6 +194,21 @@ def test_only_options_that_make_a_difference_are_offered():
     }  # fmt: skip
     with pytest.raises(ConfigError, match="unknown graph 'recrod'"):
         options_of("recrod")
+
+
+def test_the_description_is_part_of_any_graph_that_asks_for_it():
+    for name in ("sim", "teleop", "record"):
+        with_it = [n.name for n in graph(name, GraphOptions(description=True)).nodes if n.name != "description"]
+        assert with_it == [n.name for n in graph(name).nodes]
+        assert graph(name, GraphOptions(description=True)).node("description").topics
+    assert [n.name for n in graph("all", GraphOptions(description=True)).nodes] == [n.name for n in graph("all").nodes]
+
+
+def test_frames_of_an_arm_in_a_namespace_stay_in_it():
+    assert graph("robot", GraphOptions(namespace="left")).node("description").remaps == {
+        "/tf": "tf", "/tf_static": "tf_static"
+    }  # fmt: skip
+    assert graph("robot").node("description").remaps == {}
 
 
 def test_unknown_task_names_the_alternatives():

@@ -21,7 +21,8 @@ def existing() -> set[str]:
     """Every topic of ours, absolute, with the cameras of the shipped robot."""
     fixed = {v for k, v in vars(topics).items() if k.isupper() and isinstance(v, str)}
     cameras = [c.name for c in load_robot("fr3")[0].cameras]
-    fixed |= {f(c) for f in (topics.color, topics.depth, topics.camera_info, topics.depth_to_color) for c in cameras}
+    of_cameras = (topics.color, topics.depth, topics.camera_info, topics.depth_camera_info, topics.depth_to_color)
+    fixed |= {f(c) for f in of_cameras for c in cameras}
     return {"/" + name.lstrip("/") for name in fixed}
 
 
@@ -62,9 +63,30 @@ def test_displays_show_the_type_their_topic_carries():
         if kind not in TYPE_OF_DISPLAY:
             continue
         name = display.get("Topic", display.get("Description Topic"))["Value"].lstrip("/")
-        key = next(k for k, v in vars(topics).items() if k.isupper() and v == name)
-        row = next(line for line in topics.__doc__.splitlines() if re.match(rf"\| [\w, ]*\b{key}\b", line))
-        assert TYPE_OF_DISPLAY[kind] in row, (display["Name"], row)
+        assert message_of(name) == TYPE_OF_DISPLAY[kind], display["Name"]
+
+
+def message_of(topic: str) -> str:
+    """Message of a topic, as the table in topics.py has it."""
+    key = next(k for k, v in vars(topics).items() if k.isupper() and v == topic)
+    row = next(line for line in topics.__doc__.splitlines() if re.match(rf"\| [\w, ]*\b{key}\b", line))
+    return re.search(r"\w+_msgs/(\w+)", row)[1]
+
+
+def test_plots_take_the_time_from_the_message_where_it_has_one():
+    panels = json.loads(FOXGLOVE.read_text())["configById"].values()
+    paths = [path for panel in panels if "xAxisVal" in panel for path in panel["paths"]]
+    messages = {path["value"]: message_of(re.match(r"/([\w/]+)", path["value"])[1]) for path in paths}
+    assert {"JointState", "PoseStamped", "WrenchStamped", "Float64"} == set(messages.values())
+    expected = {value: "receiveTime" if m == "Float64" else "headerStamp" for value, m in messages.items()}
+    assert {path["value"]: path["timestampMethod"] for path in paths} == expected
+
+
+def test_a_cloud_finds_the_calibration_of_its_depth_image_where_rviz_looks():
+    displays = yaml.safe_load(RVIZ.read_text())["Visualization Manager"]["Displays"]
+    clouds = [d["Depth Map Topic"] for d in displays if d["Class"].endswith("DepthCloud")]
+    assert clouds
+    assert {f"{topic.rpartition('/')[0]}/camera_info" for topic in clouds} <= existing()
 
 
 def test_every_panel_of_the_layout_is_configured():

@@ -8,7 +8,7 @@ from il_core.config import load_setup
 from il_core.errors import JointSetError, NonFiniteError, ShapeError
 from il_sim.gazebo.arm_side import ArmSide, Phase
 from il_sim.gazebo.config import load_gazebo_config
-from il_sim.gazebo.robot import Drive
+from il_sim.gazebo.names import Drive
 from il_sim.plant import FALLBACK_DAMPING, Plant
 from il_sim.scene import GRIPPER_DAMPING_NS_M
 

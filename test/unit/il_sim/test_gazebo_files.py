@@ -14,8 +14,8 @@ from il_core.errors import ConfigError, DeviceError, ShapeError
 from il_sim.gazebo.bridge import CLOCK
 from il_sim.gazebo.config import GazeboConfig, load_gazebo_config
 from il_sim.gazebo.files import write_gazebo
+from il_sim.gazebo.names import Drive
 from il_sim.gazebo.pictures import Pictures
-from il_sim.gazebo.robot import Drive
 
 TYPES = {  # the pairs of ros_gz_bridge that are used
     "rosgraph_msgs/msg/Clock": "gz.msgs.Clock",
@@ -100,6 +100,20 @@ def test_ros2_control_gets_effort_interfaces_at_home_and_one_controller(setup, t
     assert parameters["forward_effort_controller"]["ros__parameters"]["joints"] == list(setup.robot.joint_names)
     plugin = ET.parse(files.world).getroot().find(".//plugin[@filename='gz_ros2_control-system']")
     assert plugin.findtext("parameters") == str(files.controllers)
+    assert plugin.findtext("hold_joints") == "true"
+    # description_node publishes a URDF without <ros2_control> under the usual name
+    assert plugin.findtext("ros/remapping") == f"{topics.ROBOT_DESCRIPTION}:={topics.GAZEBO_DESCRIPTION}"
+    assert plugin.find("ros/namespace") is None
+
+
+def test_ros2_control_runs_in_the_namespace_of_the_graph(setup, tmp_path):
+    files = write_gazebo(setup, tmp_path, drive=Drive.ROS2_CONTROL, namespace="cell/left")
+    plugin = ET.parse(files.world).getroot().find(".//plugin[@filename='gz_ros2_control-system']")
+    assert plugin.findtext("ros/namespace") == "/cell/left"
+    nodes = set(yaml.safe_load(files.controllers.read_text()))
+    assert nodes == {"/cell/left/controller_manager", "/cell/left/forward_effort_controller"}
+    with pytest.raises(ConfigError, match="is no namespace"):
+        write_gazebo(setup, tmp_path, drive=Drive.ROS2_CONTROL, namespace="left arm")
 
 
 def test_the_same_seed_writes_the_same_world(setup, tmp_path):

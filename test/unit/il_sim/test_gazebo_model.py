@@ -18,7 +18,8 @@ from il_core.geometry import matrix_from_quat_xyzw, pose
 from il_core.spec import Interface
 from il_sim.gazebo.config import load_gazebo_config
 from il_sim.gazebo.files import write_gazebo
-from il_sim.gazebo.robot import Drive, RobotModel
+from il_sim.gazebo.names import Drive
+from il_sim.gazebo.robot import RobotModel
 from il_sim.gazebo.scene import Scene
 from il_sim.gazebo.urdf import read_urdf, rotation_from_rpy, rpy_from_rotation
 from il_sim.plant import Plant
