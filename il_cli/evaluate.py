@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,8 +29,11 @@ def evaluate(
         bool, typer.Option("--in-process", help="In simulated time without ROS: the machine's load plays no part.")
     ] = False,
     demonstrations: Annotated[
-        Path | None, typer.Option(help="Dataset to compare paths and visited places with (in process).")
+        Path | None, typer.Option(help="Dataset to compare paths, timing, smoothness and visited places with.")
     ] = None,
+    randomise: Annotated[
+        bool, typer.Option("--randomise", help="Vary light, colours, cameras, friction and masses too (in process).")
+    ] = False,
     arm: Annotated[
         bool, typer.Option("--arm", help="On the arm of the graph that runs already: you reset the scene and judge.")
     ] = False,
@@ -45,6 +49,7 @@ def evaluate(
 
     One policy alone drives over ROS, as it would drive a real arm, unless --in-process is given. With --arm a person
     resets a real scene and judges, without being told whose attempt it was; the same command goes on after a pause.
+    Every way ends with report.html and report.json in --out.
 
     Example: il eval outputs/demo/checkpoint --episodes 50
 
@@ -52,15 +57,16 @@ def evaluate(
 
     Example: il eval outputs/bc outputs/diffusion --arm --episodes 10 --scenes outputs/demo/dataset
     """
+    seeds = range(seed, seed + episodes)
+    if randomise and (arm or not (in_process or len(checkpoints) > 1)):
+        raise ConfigError("--randomise", "needs --in-process: a running graph's scene is its own")
     if arm:
-        _on_the_arm(checkpoints, task, episodes, seed, limit_s, (scenes, camera), out, Place(namespace, use_sim_time))
-        return
-    if in_process or len(checkpoints) > 1:
-        _in_process(checkpoints, task, range(seed, seed + episodes), limit_s, demonstrations, out)
-        return
-    if demonstrations is not None:
-        raise ConfigError("--demonstrations", "needs --in-process: only there attempts are compared with a dataset")
-    _over_ros(checkpoints[0], task, range(seed, seed + episodes), limit_s, out)
+        place, pictures = Place(namespace, use_sim_time), (scenes, camera)
+        _on_the_arm(checkpoints, task, episodes, seed, limit_s, pictures, demonstrations, out, place)
+    elif in_process or len(checkpoints) > 1:
+        _in_process(checkpoints, task, seeds, limit_s, demonstrations, out, is_randomised=randomise)
+    else:
+        _over_ros(checkpoints[0], task, seeds, limit_s, demonstrations, out)
 
 
 def _on_the_arm(
@@ -70,65 +76,87 @@ def _on_the_arm(
     seed: int,
     limit_s: float,
     pictures: tuple[Path | None, str],
+    demonstrations: Path | None,
     out: Path,
     place: Place,
 ) -> None:
     """Let policies try on a real arm, and show what a person said of them."""
-    from il_cli.evaluate_arm import Scenes, evaluate_arm
+    from il_cli.evaluate_arm import evaluate_arm
+    from il_cli.evaluate_report import JSON
+    from il_cli.evaluate_scenes import Scenes
 
     dataset, camera = pictures
     out.mkdir(parents=True, exist_ok=True)
     shown = None if dataset is None else Scenes(dataset, camera, out)
     if shown is not None:
         typer.echo(f"open {shown.page.resolve()} in a browser: it lays the wanted picture over the live one")
-    is_done = evaluate_arm(checkpoints, task, episodes, seed, limit_s, shown, out, place)
-    report = out / "report.json"
-    if report.exists():
-        _show(Console(), json.loads(report.read_text())["policies"], report)
+    taught = demonstrations or dataset
+    is_done = evaluate_arm(checkpoints, task, episodes, seed, limit_s, shown, out, place, taught)
+    if (out / JSON).exists():
+        _show(Console(), json.loads((out / JSON).read_text()), out)
     if not is_done:
         typer.echo("not all attempts are done; the same command goes on")
 
 
 def _in_process(
-    checkpoints: list[Path], task: str, seeds: range, limit_s: float, demonstrations: Path | None, out: Path
+    checkpoints: list[Path],
+    task: str,
+    seeds: range,
+    limit_s: float,
+    demonstrations: Path | None,
+    out: Path,
+    *,
+    is_randomised: bool = False,
 ) -> None:
-    """Compare policies in one process, and write report.json and report.html."""
-    from il_cli.compare import compare, demonstrated, to_json
+    """Compare policies in one process, and write the report."""
+    from il_cli.cards import about_to_try, keep_cards
+    from il_cli.compare import compare
     from il_cli.demo import machine
     from il_cli.demo.display import PhaseDisplay
-    from il_cli.evaluate_page import page
+    from il_cli.evaluate_figures import demonstrated
+    from il_cli.evaluate_report import write
     from il_core.config import load_setup
+    from il_sim.randomise import load_randomisation
 
     console, setup = Console(), load_setup(task)
-    shown = [] if demonstrations is None else demonstrated(demonstrations)
+    shown = [] if demonstrations is None else demonstrated(demonstrations, setup.task.rate_hz)
+    ranges = load_randomisation() if is_randomised else None
+    tried = about_to_try(checkpoints)
     with (
         PhaseDisplay(console, []) as display,
         display.phase("attempts, blind", len(seeds) * len(checkpoints)) as advance,
     ):
-        candidates = compare(setup, checkpoints, seeds, limit_s, lambda a: advance(1, f"seed {a.seed}"))
+        candidates = compare(setup, checkpoints, seeds, limit_s, lambda a: advance(1, f"seed {a.seed}"), ranges)
     about = {"task": setup.task.name, "scenes": len(seeds), "machine": machine(), "how": "in process, simulated time"}
-    report = to_json(candidates, shown, setup.task.rate_hz, about)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.json").write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
-    (out / "report.html").write_text(page(report, candidates, shown))
-    _show(console, report["policies"], out / "report.html")
-    for pair in report["pairs"]:
-        split = f"only {pair['first']}: {pair['only_first']}, only {pair['second']}: {pair['only_second']}"
-        console.print(f"{split}; p = {pair['p']:.3g}", highlight=False)
+    if ranges is not None:
+        about |= {"how": f"{about['how']}, scenes randomised", "randomise": asdict(ranges)}
+    _show(console, write(out, candidates, shown, setup.task.rate_hz, limit_s, about), out)
+    keep_cards(tried, candidates, about)
 
 
-def _over_ros(checkpoint: Path, task: str, seeds: range, limit_s: float, out: Path) -> None:
-    """Let one policy drive the graph that would drive a real arm."""
+def _over_ros(
+    checkpoint: Path, task: str, seeds: range, limit_s: float, demonstrations: Path | None, out: Path
+) -> None:
+    """Let one policy drive the graph that would drive a real arm, and write the report."""
+    from il_cli.cards import about_to_try, keep_cards
+    from il_cli.demo import machine
     from il_cli.demo.display import PhaseDisplay
+    from il_cli.evaluate_figures import demonstrated
+    from il_cli.evaluate_report import write
     from il_cli.process import Supervisor
-    from il_cli.rollouts import Rollout, roll_out, summary
+    from il_cli.rollouts import Rollout, candidate, roll_out
+    from il_cli.ros.attempt_log import AttemptLog
     from il_cli.ros.session import Session
+    from il_core.config import load_setup
     from il_core.graph import GraphOptions, graph, ros_environment
 
     os.environ.update(ros_environment(os.environ))  # before ROS starts in this process
-    console = Console()
+    console, setup = Console(), load_setup(task)
+    shown = [] if demonstrations is None else demonstrated(demonstrations, setup.task.rate_hz)
+    policies = about_to_try([checkpoint])
     served = graph("policy", GraphOptions(task=task, checkpoint=str(checkpoint)))
     with PhaseDisplay(console, []) as display, Supervisor(served, out / "log") as supervisor, Session() as session:
+        log = AttemptLog(session.node)
         with display.phase("start the graph"):
             supervisor.wait_ready(60.0)
         with display.phase("roll out", len(seeds)) as advance:
@@ -136,21 +164,28 @@ def _over_ros(checkpoint: Path, task: str, seeds: range, limit_s: float, out: Pa
             def on_result(result: Rollout) -> None:
                 advance(1, f"seed {result.seed}: {'success' if result.success else 'failure'}")
 
-            results = roll_out(session, seeds, limit_s, supervisor.check, on_result)
-    figures = summary(results)
-    rows = [{"seed": r.seed, "success": r.success, "seconds": round(r.seconds, 2)} for r in results]
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "eval.json").write_text(json.dumps({**figures, "rollouts": rows}, indent=2) + "\n")
-    _show(console, [{"name": checkpoint.name, **figures}], out / "eval.json")
+            results = roll_out(session, seeds, limit_s, supervisor.check, on_result, log)
+        said = session.diagnostics.get("policy", {})
+    tried = candidate(checkpoint.name, results, setup.task.rate_hz)
+    if "inference_ms_p50" in said:
+        tried.inference_p50_p99 = float(said["inference_ms_p50"]), float(said["inference_ms_p99"])
+    about = {"task": setup.task.name, "scenes": len(seeds), "machine": machine(), "how": "over ROS, in real time"}
+    _show(console, write(out, [tried], shown, setup.task.rate_hz, limit_s, about), out)
+    keep_cards(policies, [tried], about)
 
 
-def _show(console: Console, policies: list[dict[str, Any]], details: Path) -> None:
-    """The result as a table."""
+def _show(console: Console, report: dict[str, Any], out: Path) -> None:
+    """The result as a table, and where the rest is."""
+    from il_cli.evaluate_report import HTML
+
     table = Table(title="evaluation")
     for column in ("policy", "successes", "attempts", "95 % interval"):
         table.add_column(column)
-    for figures in policies:
+    for figures in report["policies"]:
         lo, hi = figures["wilson95"]
         table.add_row(figures["name"], str(figures["successes"]), str(figures["episodes"]), f"{lo:.0%} to {hi:.0%}")
     console.print(table)
-    console.print(f"details: {details}", highlight=False)
+    for pair in report["pairs"]:
+        split = f"only {pair['first']}: {pair['only_first']}, only {pair['second']}: {pair['only_second']}"
+        console.print(f"{split}; p = {pair['p']:.3g}", highlight=False)
+    console.print(f"details: {out / HTML}", highlight=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -14,25 +14,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from il_cli.evaluate_scenes import Scenes
+from il_cli.interventions import Interventions
 from il_cli.person import Person
-from il_cli.trials import Trial, TrialLog, Turn, Verdict, blind_order, candidates_of
-from il_core import codec, topics
-from il_core.errors import ConfigError, GraphError
+from il_cli.rollouts import timed_path
+from il_cli.trials import MARKS, Trial, TrialLog, Turn, Verdict, blind_order, candidates_of
+from il_core import topics
+from il_core.errors import GraphError
 from il_core.graph_spec import Place
+from il_core.metrics import in_time
 
 if TYPE_CHECKING:
+    from il_cli.evaluate_figures import Paths
+    from il_cli.ros.attempt_log import AttemptLog
     from il_cli.ros.homing import Homing
     from il_cli.ros.session import Session
 
 READY_S = 60.0
 POLL_S = 0.05
-KEEP_EVERY = 10  # tool poses come at 100 Hz, 10 a second draw the same path
-OVERLAY_S = 0.5
 JUDGED = {"y": Verdict.SUCCESS, "n": Verdict.FAILURE, "s": Verdict.SKIP}
-PAGE = (
-    "<!doctype html><meta charset='utf-8'><meta http-equiv='refresh' content='1'><title>scene</title>"
-    "<h1>scene {scene}: move things until both pictures are one</h1><img src='{picture}' width='960'>"
-)
+ANSWERS = {"y": "yes", "n": "no", "s": "skip, does not count"}
+MARKED = {str(mark): {MARKS[0]: "mark: poor", MARKS[-1]: "perfect"}.get(mark, "") for mark in MARKS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,14 @@ class Try:
     Attributes:
         seconds: Duration [s].
         plans: Plans made.
-        path: Measured tool positions in base, (N, 3) [m].
+        path: Measured tool positions in base at the ticks, (N, 3) [m].
+        interventions: What took the arm from the policy; None = nobody told.
     """
 
     seconds: float
     plans: int
     path: NDArray[np.float64]
+    interventions: Interventions | None = None
 
 
 def judge_all(log: TrialLog, order: Sequence[Turn], person: Person, attempt: Callable[[Turn, str], Try | None]) -> bool:
@@ -69,63 +73,21 @@ def judge_all(log: TrialLog, order: Sequence[Turn], person: Person, attempt: Cal
         )
         if made is None:
             return False
-        said = person.ask(
-            f"{made.seconds:.1f} s: did it succeed?", {"y": "yes", "n": "no", "s": "skip, does not count"}
-        )
+        said, score = _judgement(person, made.seconds)
         if said == Person.QUIT:
             return False
         path = tuple(tuple(round(float(x), 5) for x in p) for p in made.path)
-        log.add(Trial(turn.scene, turn.policy, JUDGED[said], made.seconds, made.plans, path))
+        judged = JUDGED[said], made.seconds, made.plans, path, score, made.interventions
+        log.add(Trial(turn.scene, turn.policy, *judged))
     return True
 
 
-def overlaid(wanted: NDArray[np.uint8], live: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Two pictures of one size, half and half, (H, W, 3): what lies right coincides.
-
-    Raises:
-        ConfigError: different sizes.
-    """
-    if wanted.shape != live.shape:
-        raise ConfigError("--scenes", f"pictures are {wanted.shape}, the camera's are {live.shape}; use that camera")
-    return ((wanted.astype(np.uint16) + live) // 2).astype(np.uint8)
-
-
-class Scenes:
-    """Wanted first pictures of the scenes, from the first ticks of a dataset's episodes."""
-
-    def __init__(self, dataset: Path, camera: str, out: Path) -> None:
-        """Open the dataset.
-
-        Raises:
-            EpisodeError: missing or damaged.
-        """
-        from il_core.store.episodes import EpisodeStore
-
-        self._store, self.camera, self._out = EpisodeStore.open(dataset), camera, out
-        self.page = out / "scene.html"
-        self._shown_at = 0.0
-
-    def wanted(self, scene: int) -> NDArray[np.uint8]:
-        """Picture of a scene (H, W, 3); with fewer episodes than scenes they are used again.
-
-        Raises:
-            ConfigError: the dataset has no such camera.
-        """
-        images = self._store.episode(scene % len(self._store)).observations[0].images
-        if self.camera not in images:
-            raise ConfigError("--camera", f"the dataset has no '{self.camera}'; it has {', '.join(sorted(images))}")
-        return images[self.camera].rgb
-
-    def show(self, scene: int, live: NDArray[np.uint8] | None) -> None:
-        """Write the page that a browser shows, with the live picture laid over, at most twice a second."""
-        if time.monotonic() - self._shown_at < OVERLAY_S:
-            return
-        self._shown_at = time.monotonic()
-        wanted = self.wanted(scene)
-        partial = self._out / "scene.png.partial"
-        partial.write_bytes(codec.encode_rgb(wanted if live is None else overlaid(wanted, live)))
-        os.replace(partial, self._out / "scene.png")
-        self.page.write_text(PAGE.format(scene=scene, picture="scene.png"))
+def _judgement(person: Person, seconds: float) -> tuple[str, int | None]:
+    """What the person answers, and the mark if one was given before; the last one counts."""
+    question, score = f"{seconds:.1f} s: did it succeed?", None
+    while (said := person.ask(question, ANSWERS | MARKED)) in MARKED:
+        score, question = int(said), f"marked {said}; did it succeed?"
+    return said, score
 
 
 def evaluate_arm(
@@ -137,8 +99,20 @@ def evaluate_arm(
     shown: Scenes | None,
     out: Path,
     place: Place,
+    demonstrations: Path | None = None,
 ) -> bool:
     """Let policies try on the arm of the graph that runs already; results go on where they ended.
+
+    Args:
+        checkpoints: Folders of the policies.
+        task: Task, by name or file.
+        scenes: How many scenes each policy tries.
+        seed: Of the order.
+        limit_s: Longest attempt [s].
+        shown: Pictures of the scenes; None = the person knows them.
+        out: Folder of the results.
+        place: Where the graph runs.
+        demonstrations: Dataset that the report compares with; None = none.
 
     Returns:
         Whether all attempts are done; the report is written either way.
@@ -148,17 +122,20 @@ def evaluate_arm(
         GraphError: no controller answers, or a policy does not start.
         ConfigError: the results in ``out`` are of another evaluation.
     """
+    from il_cli.evaluate_figures import demonstrated
     from il_core.config import load_setup
     from il_core.graph import ros_environment
-    from il_policy.serving.loading import check, weights_sha256
+    from il_policy.serving.loading import check
 
     setup = load_setup(task)
     for path in checkpoints:
         check(path, setup)
-    policies = [{"path": str(path), "weights_sha256": weights_sha256(path)} for path in checkpoints]
-    about = {"task": setup.task.name, "scenes": scenes, "seed": seed, "policies": policies}
+    taught = [] if demonstrations is None else demonstrated(demonstrations, setup.task.rate_hz)
+    policies = [{"path": str(path), "weights_sha256": digest_of(path)} for path in checkpoints]
+    about = {"task": setup.task.name, "scenes": scenes, "seed": seed, "limit_s": limit_s, "policies": policies}
     log = TrialLog(out / "trials.jsonl", about)
     os.environ.update(ros_environment(os.environ))
+    from il_cli.ros.attempt_log import AttemptLog
     from il_cli.ros.homing import Homing
     from il_cli.ros.live_picture import LivePicture
     from il_cli.ros.session import Session
@@ -166,7 +143,8 @@ def evaluate_arm(
     order = blind_order(len(checkpoints), scenes, seed)
     with Session(place=place) as session, contextlib.ExitStack() as stack:
         live = stack.enter_context(LivePicture(session.node, shown.camera)) if shown is not None else None
-        seat = Seat(session, Person(print), task, limit_s, out, place, Homing(session, setup.robot))
+        homing, heard = Homing(session, setup.robot), AttemptLog(session.node)
+        seat = Seat(session, Person(print), task, limit_s, out, place, homing, heard, setup.task.rate_hz)
 
         def attempt(turn: Turn, question: str) -> Try | None:
             def while_waiting() -> None:
@@ -176,8 +154,25 @@ def evaluate_arm(
             return seat.attempt(checkpoints[turn.policy], question, while_waiting)
 
         is_done = judge_all(log, order, seat.person, attempt)
-    report(log, about, setup.task.rate_hz, out)
+    report(log, about, setup.task.rate_hz, out, taught)
     return is_done
+
+
+def digest_of(checkpoint: Path) -> str:
+    """Digest of the weights of a checkpoint, of ours or of LeRobot, hex.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    from il_policy.serving.loading import is_lerobot, weights_sha256
+
+    if not is_lerobot(checkpoint):
+        return weights_sha256(checkpoint)
+    digest = hashlib.sha256()
+    with (checkpoint / "model.safetensors").open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +187,8 @@ class Seat:
         out: Folder of the results.
         place: Where that graph runs.
         homing: Sends its arm home.
+        log: Listens to who drives and to plans.
+        rate_hz: Ticks of the task per second [Hz].
     """
 
     session: Session
@@ -201,6 +198,8 @@ class Seat:
     out: Path
     place: Place
     homing: Homing
+    log: AttemptLog
+    rate_hz: float
 
     def attempt(self, checkpoint: Path, question: str, while_waiting: Callable[[], None]) -> Try | None:
         """One attempt of a policy, whose node is started for it; None = the person quit.
@@ -231,20 +230,20 @@ class Seat:
                 return None
             session.wait_status("policy", "ready", READY_S, supervisor.check)
             session.path.clear()
+            self.log.begin()
             began = time.monotonic()
             try:
                 session.set_bool(topics.POLICY_ENABLE, True)
                 while not self.person.has_pressed_enter() and time.monotonic() - began < self.limit_s:
                     supervisor.check()
                     time.sleep(POLL_S)
-                seconds = time.monotonic() - began
+                seconds, told = time.monotonic() - began, self.log.interventions()
             finally:
                 with contextlib.suppress(GraphError):  # a policy that died does not answer; the arm shall hold
                     session.set_bool(topics.POLICY_ENABLE, False, timeout_s=2.0)
                 session.trigger(topics.CONTROLLER_HOLD)
-            plans = int(session.diagnostics.get("policy", {}).get("chunks", "0"))
-        path = np.array([pose.T_base_ee[:3, 3] for pose in session.path[::KEEP_EVERY]]).reshape(-1, 3)
-        return Try(seconds, plans, path)
+        t_s, path = timed_path(list(session.path))
+        return Try(seconds, self.log.plans, in_time(t_s, path, 1.0 / self.rate_hz), told)
 
     def _go_home(self) -> None:
         """Send the arm home; if it does not get there the person is told, and asked again."""
@@ -254,11 +253,20 @@ class Seat:
             self.person.tell(str(error))
 
 
-def report(log: TrialLog, about: dict[str, Any], rate_hz: float, out: Path) -> None:
-    """Write report.json and report.html of what was judged so far; nothing before every policy was judged once."""
-    from il_cli.compare import distinct, to_json
+def report(log: TrialLog, about: dict[str, Any], rate_hz: float, out: Path, taught: Paths | None = None) -> None:
+    """Write the report of what was judged so far; nothing before every policy was judged once.
+
+    Args:
+        log: Results so far.
+        about: What the log is about.
+        rate_hz: Ticks per second [Hz].
+        out: Folder of the report.
+        taught: Tool paths of demonstrations at the ticks, (N, 3) [m] each; None = none to compare with.
+    """
+    from il_cli.cards import keep_cards
+    from il_cli.compare import distinct
     from il_cli.demo import machine
-    from il_cli.evaluate_page import page
+    from il_cli.evaluate_report import write
 
     paths = [Path(p["path"]) for p in about["policies"]]
     candidates = candidates_of(distinct([p.name for p in paths], [str(p) for p in paths]), log.trials)
@@ -266,7 +274,7 @@ def report(log: TrialLog, about: dict[str, Any], rate_hz: float, out: Path) -> N
         return
     skipped = sum(t.verdict is Verdict.SKIP for t in log.trials)
     head = {"task": about["task"], "scenes": about["scenes"], "machine": machine(), "skipped": skipped}
-    values = to_json(candidates, [], rate_hz, {**head, "how": "on the arm, judged blind by a person"})
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "report.json").write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
-    (out / "report.html").write_text(page(values, candidates, []))
+    how = {"how": "on the arm, judged blind by a person"}
+    write(out, candidates, taught or [], rate_hz, about["limit_s"], head | how)
+    weights = [str(p["weights_sha256"]) for p in about["policies"]]
+    keep_cards(list(zip(paths, weights, strict=True)), candidates, head | how)

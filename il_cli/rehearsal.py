@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from il_cli.interventions import Interventions
 from il_cli.wrist import offer_wrench
 from il_control.config import ControlConfig
 from il_control.cycle import CycleReport, make_cycle
@@ -24,6 +25,7 @@ from il_core.wrench import ToolWrench
 from il_policy.session import PolicySession
 from il_sim.camera import Renderer
 from il_sim.plant import Plant
+from il_sim.randomise import Randomisation
 
 MS = 1_000_000
 SETTLE_STEPS = 300
@@ -40,9 +42,12 @@ class Attempt:
     Attributes:
         seed: Seed of the scene.
         success: The task's own test on the true state.
-        seconds: Simulated time until success, or the limit [s].
+        seconds: Time until success, loss or the limit [s].
         path: Measured tool positions in base at the ticks, (N, 3) [m].
         plans: Plans made.
+        is_lost: It ended early, as a failure: the task could no longer be done.
+        interventions: What took the arm from the policy, where somebody listened.
+        score: What a person thought of it, 1 (poor) to 5 (perfect), where one said so.
     """
 
     seed: int
@@ -50,6 +55,9 @@ class Attempt:
     seconds: float
     path: NDArray[np.float64]
     plans: int
+    is_lost: bool = False
+    interventions: Interventions | None = None
+    score: int | None = None
 
 
 class Rehearsal:
@@ -59,20 +67,27 @@ class Rehearsal:
         plant: The simulated arm; a test may push it.
     """
 
-    def __init__(self, setup: Setup, latency_ns: int = 100 * MS, control: ControlConfig | None = None) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        latency_ns: int = 100 * MS,
+        control: ControlConfig | None = None,
+        randomise: Randomisation | None = None,
+    ) -> None:
         """Build the scene.
 
         Args:
             setup: Robot and task.
             latency_ns: Time from an observation's tick until the plan made from it reaches the controller [ns].
             control: Settings of the controller; None = those in config/control/.
+            randomise: What else than the places of objects the seed varies; None = nothing.
 
         Raises:
             ConfigError: the task cannot be simulated.
             DeviceError: no GL to render with.
         """
         self._setup, self._latency_ns, self._control = setup, latency_ns, control
-        self.plant = Plant(setup)
+        self.plant = Plant(setup, randomise=randomise)
         self._renderer = Renderer(self.plant.model, setup.robot) if setup.task.cameras else None
 
     def __enter__(self) -> Rehearsal:
@@ -85,7 +100,7 @@ class Rehearsal:
             self._renderer.close()
 
     def attempt(self, plan: Planner, seed: int, limit_s: float) -> Attempt:
-        """Set the scene of a seed, let the planner drive until success or the limit.
+        """Set the scene of a seed, let the planner drive until success, loss or the limit.
 
         Args:
             plan: Called with the last ``n_obs`` observations whenever a plan is due.
@@ -102,8 +117,8 @@ class Rehearsal:
         start_ns = plant.now_ns + 2 * PICTURE_AGE_NS
         session.start(start_ns)
         path, pending, ticks, plans, picture = [], None, 0, 0, 0
-        success = False
-        while plant.now_ns - start_ns < limit_s * 1e9 and not success:
+        success = is_lost = False
+        while plant.now_ns - start_ns < limit_s * 1e9 and not (success or is_lost):
             now_ns = plant.now_ns
             if pending is not None and now_ns >= pending.obs_ns + self._latency_ns:
                 cycle.offer_chunk(pending)
@@ -121,9 +136,11 @@ class Rehearsal:
                 if window is not None:
                     pending, plans = plan(window), plans + 1
                 success = plant.is_done()
+                is_lost = not success and plant.is_lost()
             plant.write(report.setpoint)
             plant.step()
-        return Attempt(seed, success, (plant.now_ns - start_ns) * 1e-9, np.array(path).reshape(-1, 3), plans)
+        seconds = (plant.now_ns - start_ns) * 1e-9
+        return Attempt(seed, success, seconds, np.array(path).reshape(-1, 3), plans, is_lost)
 
     def _take_pictures(self, session: PolicySession, now_ns: int) -> None:
         if self._renderer is None:

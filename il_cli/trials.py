@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from il_cli.compare import Candidate
+from il_cli.interventions import Interventions
 from il_cli.rehearsal import Attempt
 from il_core.config import from_mapping
 from il_core.errors import ConfigError
 
-FORMAT = 1
+FORMAT = 2
+MARKS = range(1, 6)  # poor to perfect, as the recorder's marks
 
 
 class Verdict(str, Enum):
@@ -52,7 +54,12 @@ class Trial:
         verdict: What the person said.
         seconds: Duration [s].
         plans: Plans made.
-        path: Measured tool positions in base, (N, 3) [m].
+        path: Measured tool positions in base at the ticks, (N, 3) [m].
+        score: The person's mark, 1 (poor) to 5 (perfect); None = none was given.
+        interventions: What took the arm from the policy; None = nobody told.
+
+    Raises:
+        ConfigError: a mark that is none.
     """
 
     scene: int
@@ -61,6 +68,13 @@ class Trial:
     seconds: float
     plans: int
     path: tuple[tuple[float, ...], ...] = ()
+    score: int | None = None
+    interventions: Interventions | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse marks out of range."""
+        if self.score is not None and self.score not in MARKS:
+            raise ConfigError("score", f"a mark is 1 to 5, got {self.score}")
 
 
 def blind_order(policies: int, scenes: int, seed: int) -> list[Turn]:
@@ -81,7 +95,7 @@ class TrialLog:
 
         Args:
             path: The file.
-            about: What makes it this evaluation and no other: policies with their digests, task, scenes, seed.
+            about: What makes it this evaluation and no other: policies with their digests, task, scenes, seed, limit.
 
         Raises:
             ConfigError: the file belongs to another evaluation, or is damaged.
@@ -138,5 +152,7 @@ def candidates_of(names: Sequence[str], trials: Sequence[Trial]) -> list[Candida
         if t.verdict is not Verdict.SKIP:
             path = np.array(t.path, dtype=np.float64).reshape(-1, 3)
             is_success = t.verdict is Verdict.SUCCESS
-            made[t.policy].attempts[t.scene] = Attempt(t.scene, is_success, t.seconds, path, t.plans)
+            made[t.policy].attempts[t.scene] = Attempt(
+                t.scene, is_success, t.seconds, path, t.plans, interventions=t.interventions, score=t.score
+            )
     return made

@@ -57,3 +57,54 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
     only_second = sum(b and not a for a, b in zip(first, second, strict=True))
     n = only_first + only_second
     return min(1.0, 2.0 * sum(comb(n, i) for i in range(min(only_first, only_second) + 1)) / 2.0**n)
+
+
+def kaplan_meier(times: Sequence[float], is_event: Sequence[bool]) -> tuple[list[float], list[float]]:
+    r"""Share that lasts longer than each instant at which something ended.
+
+    .. math:: \hat S(t) = \prod_{t_i \le t} \left(1 - \frac{d_i}{n_i}\right)
+
+    with :math:`d_i` events at :math:`t_i` and :math:`n_i` that had neither ended nor been lost from sight before.
+    E. L. Kaplan and P. Meier, "Nonparametric estimation from incomplete observations", JASA 1958.
+
+    Args:
+        times: When each was seen last, not negative.
+        is_event: Whether it ended then; otherwise it is only known to have lasted so long (censored).
+
+    Returns:
+        Instants of events in order, and the share that lasts beyond each of them.
+
+    Raises:
+        ValueError: not one flag per instant, none at all, or a negative or infinite instant.
+    """
+    if len(times) != len(is_event) or not len(times):
+        raise ValueError(f"needs one flag per instant, got {len(times)} instants and {len(is_event)} flags")
+    at, ended = np.asarray(times, dtype=np.float64), np.asarray(is_event, dtype=bool)
+    if not (np.isfinite(at).all() and (at >= 0.0).all()):
+        raise ValueError(f"instants must be finite and not negative, got {at.min()} to {at.max()}")
+    instants = np.unique(at[ended])
+    factors = [1.0 - np.sum(ended & (at == t)) / np.sum(at >= t) for t in instants]
+    return [float(t) for t in instants], [float(s) for s in np.cumprod(factors)]
+
+
+def restricted_mean(times: Sequence[float], is_event: Sequence[bool], limit: float) -> float:
+    r"""Mean time to the event, counted up to a limit: the area under the Kaplan-Meier curve.
+
+    .. math:: \mu(L) = \int_0^L \hat S(t)\,dt
+
+    P. Royston and M. K. B. Parmar, "Restricted mean survival time: an alternative to the hazard ratio for the design
+    and analysis of randomized trials with a time-to-event outcome", BMC Medical Research Methodology 2013.
+
+    Args:
+        times: When each was seen last.
+        is_event: Whether it ended then.
+        limit: Longest time that counts, in the unit of ``times``.
+
+    Raises:
+        ValueError: see :func:`kaplan_meier`; or the limit is not positive.
+    """
+    if not limit > 0.0:
+        raise ValueError(f"the limit must be positive, got {limit}")
+    instants, shares = kaplan_meier(times, is_event)
+    edges = np.minimum([0.0, *instants, limit], limit)
+    return float(np.sum(np.diff(edges) * [1.0, *shares]))

@@ -12,8 +12,9 @@ from il_core.config import Setup
 from il_core.errors import ConfigError, nearest
 from il_core.geometry import Array, pose
 from il_core.types import ArmState, Setpoint, Vector
+from il_sim.randomise import Randomisation, Randomiser
 from il_sim.scene import build_model
-from il_sim.tasks import make_task
+from il_sim.tasks import is_lost, make_task
 from il_sim.wrist import WristSensor
 
 STEP_NS = 1_000_000
@@ -31,7 +32,15 @@ class Plant:
         timeouts: Times the arm fell back to gravity compensation for want of a command.
     """
 
-    def __init__(self, setup: Setup, seed: int = 0, *, start_ns: int = 0, timeout_ns: int = 50_000_000) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        seed: int = 0,
+        *,
+        start_ns: int = 0,
+        timeout_ns: int = 50_000_000,
+        randomise: Randomisation | None = None,
+    ) -> None:
         """Build the scene and reset it.
 
         Args:
@@ -39,6 +48,7 @@ class Plant:
             seed: Seed of the first episode.
             start_ns: Instant of step 0 [ns].
             timeout_ns: Age of the last command after which gravity compensation takes over [ns].
+            randomise: What else than the places of objects follows from the seed; None = nothing.
 
         Raises:
             ConfigError: the robot description or the task cannot be simulated.
@@ -56,6 +66,7 @@ class Plant:
         self._servos = np.array([self.model.actuator(self.model.joint(j).name).id for j in slides])
         self._finger_qs = np.array([self.model.jnt_qposadr[j] for j in slides])
         self._wrist = None if setup.robot.wrench_sensor is None else WristSensor(self.model)
+        self._randomiser = None if randomise is None else Randomiser(self.model, randomise)
         self._described = self.model.body_mass.copy(), self.model.body_inertia.copy()
         self._push: tuple[int, Array, int] | None = None  # body, force, last step
         self._timeout_ns, self._origin_ns = timeout_ns, start_ns
@@ -80,6 +91,8 @@ class Plant:
         """Arm near home with the gripper open, objects where the seed puts them; time goes on."""
         now_ns = self.now_ns
         rng = np.random.default_rng(seed)
+        if self._randomiser is not None:
+            self._randomiser.apply(seed)
         mujoco.mj_resetData(self.model, self.data)
         home = np.array(self.robot.q_home_rad)
         self.data.qpos[self._q] = home + rng.uniform(-HOME_SPREAD_RAD, HOME_SPREAD_RAD, len(home))
@@ -133,11 +146,10 @@ class Plant:
                 raise ConfigError("simulator", f"no link '{name}'; {nearest(name, list(names))}")
             if not factor > 0.0:
                 raise ConfigError("simulator", f"mass of '{name}' times {factor}: the factor must be positive")
-        scale = np.ones(self.model.nbody)
-        for name, factor in factors.items():
-            scale[self.model.body(name).id] = factor
         mass, inertia = self._described
-        self.model.body_mass[:], self.model.body_inertia[:] = scale * mass, scale[:, None] * inertia
+        for name in names:  # other bodies may have been randomised
+            body, factor = self.model.body(name).id, factors.get(name, 1.0)
+            self.model.body_mass[body], self.model.body_inertia[body] = factor * mass[body], factor * inertia[body]
         mujoco.mj_setConst(self.model, mujoco.MjData(self.model))  # a scratch state: ours stays as it is
         mujoco.mj_forward(self.model, self.data)
 
@@ -256,3 +268,7 @@ class Plant:
     def is_done(self) -> bool:
         """Whether the task is fulfilled, judged on the true state."""
         return self.task.is_done(self.model, self.data)
+
+    def is_lost(self) -> bool:
+        """Whether the task cannot be fulfilled any more, judged on the true state."""
+        return is_lost(self.task, self.model, self.data)

@@ -7,6 +7,7 @@ Control, retargeting, operator and storage are the code the nodes run; only the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from il_core.wire import JointMap
 from il_sim.camera import Renderer
 from il_sim.experts import Operator, make_operator, make_preparation
 from il_sim.plant import Plant
+from il_sim.randomise import Randomisation
 from il_teleop.recorder_report import header_of
 from il_teleop.retarget import Motion, RetargetConfig, Retargeter
 
@@ -44,9 +46,9 @@ class Tape:
     bytes in the padding, and two equal recordings would differ.
     """
 
-    def __init__(self, root: Path, setup: Setup, clock: ManualClock) -> None:
+    def __init__(self, root: Path, setup: Setup, clock: ManualClock, notes: str) -> None:
         """Open the recording and announce its topics."""
-        header = header_of(setup, operator="scripted", notes="in process", namespace="/", is_sim_time=True)
+        header = header_of(setup, operator="scripted", notes=notes, namespace="/", is_sim_time=True)
         self.writer = RecordingWriter(root, header, clock)
         kinds = {topics.JOINT_STATES: JOINT_STATE, topics.EFFORT_SETPOINT: JOINT_STATE, topics.EE_POSE: POSE}
         kinds |= {topics.TARGET_POSE: POSE, topics.TARGET_GRIPPER: JOINT_STATE}
@@ -67,11 +69,12 @@ class Tape:
 class Performance:
     """One demonstration in one process."""
 
-    def __init__(self, setup: Setup, root: Path, seed: int) -> None:
-        """Set the scene of a seed."""
+    def __init__(self, setup: Setup, root: Path, seed: int, randomise: Randomisation | None = None) -> None:
+        """Set the scene of a seed; ``randomise`` says what else than the places of objects it varies."""
         start_ns = START_NS + seed * APART_NS
         self._setup, self._joints = setup, JointMap(setup.robot)
-        self._plant = Plant(setup, seed, start_ns=start_ns)
+        self._plant = Plant(setup, seed, start_ns=start_ns, randomise=randomise)
+        self._notes = "in process" if randomise is None else f"in process, scene randomised: {asdict(randomise)}"
         self._cycle = make_cycle(setup)
         self._operator: Operator
         self._seed = seed
@@ -98,7 +101,7 @@ class Performance:
         if preparation is not None:
             self._operate(preparation)
         self._frames_start_ns, self._frames = self._plant.now_ns, 0
-        self._tape = Tape(self._root, self._setup, self._clock)
+        self._tape = Tape(self._root, self._setup, self._clock, self._notes)
         try:
             self._operate(make_operator(self._setup.task.name, self._seed))
             for _ in range(AFTER_STEPS):
@@ -176,7 +179,11 @@ class Performance:
 
 
 def record_in_process(
-    setup: Setup, root: Path, seeds: range, on_done: Callable[[Path], None] = lambda _: None
+    setup: Setup,
+    root: Path,
+    seeds: range,
+    on_done: Callable[[Path], None] = lambda _: None,
+    randomise: Randomisation | None = None,
 ) -> list[Path]:
     """Record one demonstration per seed, faster than real time.
 
@@ -185,6 +192,7 @@ def record_in_process(
         root: Folder of the recordings.
         seeds: Scenes to show.
         on_done: Told of every recording.
+        randomise: What else than the places of objects the seeds vary; None = nothing.
 
     Raises:
         ConfigError: nobody can show this task.
@@ -194,6 +202,6 @@ def record_in_process(
     make_operator(setup.task.name, seeds.start)  # says before anything is written if nobody can show it
     paths = []
     for seed in seeds:
-        paths.append(Performance(setup, root, seed).run())
+        paths.append(Performance(setup, root, seed, randomise).run())
         on_done(paths[-1])
     return paths

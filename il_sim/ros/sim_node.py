@@ -158,6 +158,7 @@ class SimNode(Node):
             "command_age_over_1_cycle": f"{share:.6f}",
             "command_timeouts": self._plant.timeouts,
             "slip_ms": f"{self._pacer.slip_ns * 1e-6:.1f}",
+            "lost": self._plant.is_lost(),
         }
         self._diagnostics.publish(Level.OK, "running", values)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import mujoco
 import numpy as np
 
 from il_core.errors import ConfigError, nearest
+
+FALLEN_M = 0.05  # an object whose origin is so far below the table's top lies on it no more
 
 
 class SimTask(Protocol):
@@ -30,6 +32,22 @@ class SimTask(Protocol):
     def is_done(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
         """Whether the true state fulfils the task."""
         ...
+
+
+@runtime_checkable
+class Losable(Protocol):
+    """A task that can tell, besides things fallen off the table, that it cannot be fulfilled any more."""
+
+    def is_lost(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
+        """Whether the true state has left every way to fulfil the task; it must never be so before a success."""
+        ...
+
+
+def is_lost(task: SimTask, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
+    """Whether a task cannot be fulfilled any more: an object fell off the table, or the task itself says so."""
+    if any(data.body(name).xpos[2] < -FALLEN_M for name in task.objects):
+        return True
+    return isinstance(task, Losable) and task.is_lost(model, data)
 
 
 def make_task(name: str) -> SimTask:

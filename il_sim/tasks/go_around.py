@@ -13,6 +13,7 @@ POLE_RADIUS_M, POLE_LENGTH_M, POLE_MASS_KG = 0.02, 0.11, 0.1  # lower than the h
 POLE_XY_M = (0.50, 0.02)
 X_M, Y_M, Z_M = (0.485, 0.515), (0.15, 0.18), 0.08  # behind the pole, seen from where the tool starts
 UPRIGHT = 0.98  # cosine of the pole's tilt
+FELLED = 0.5  # from here on it falls by itself, and nothing sets it up again
 
 
 class GoAround:
@@ -36,3 +37,7 @@ class GoAround:
         stands = pole.xmat[8] > UPRIGHT and float(np.linalg.norm(pole.xpos[:2] - POLE_XY_M)) < POLE_RADIUS_M
         distance = float(np.linalg.norm(tool_position(model, data) - data.body(BALL).xpos))
         return bool(stands and distance < NEAR_M and float(np.abs(data.qvel[:7]).max()) < STILL_RAD_S)
+
+    def is_lost(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
+        """Pole felled."""
+        return bool(data.body(POLE).xmat[8] < FELLED)

@@ -40,3 +40,20 @@ def test_a_task_nobody_can_show_is_refused(tmp_path):
 
     with pytest.raises(ConfigError, match="cannot show task 'draw_symbol'"):
         record_in_process(load_setup("draw_symbol"), tmp_path, range(1))
+
+
+def test_a_randomised_scene_is_recorded_the_same_again_and_says_what_was_varied(tmp_path):
+    from il_cli.ros.bulk import Performance
+    from il_sim.randomise import Randomisation
+
+    setup = load_setup("reach")
+    ranges = Randomisation(camera_shift_mm=5.0, table_rgb=(0.3, 0.9))
+    plain, first, second = (
+        Performance(setup, tmp_path / name, 3, chosen).run()
+        for name, chosen in (("p", None), ("a", ranges), ("b", ranges))
+    )
+    assert files(first) == files(second) != files(plain)
+    assert Recording.open(plain).header.notes["notes"] == "in process"
+    assert "camera_shift_mm" in Recording.open(first).header.notes["notes"]
+    pictures = [next(iter(Recording.open(p).messages([topics.color("front")])))[1].data for p in (plain, first)]
+    assert bytes(pictures[0]) != bytes(pictures[1])

@@ -16,6 +16,7 @@ import numpy as np  # noqa: E402
 from il_cli.evaluate_arm import Seat  # noqa: E402
 from il_cli.person import Person  # noqa: E402
 from il_cli.process import Supervisor  # noqa: E402
+from il_cli.ros.attempt_log import AttemptLog  # noqa: E402
 from il_cli.ros.homing import Homing  # noqa: E402
 from il_cli.ros.session import Session  # noqa: E402
 from il_core.config import load_setup  # noqa: E402
@@ -56,7 +57,8 @@ def test_an_attempt_runs_from_enter_to_enter_and_leaves_the_arm_holding(tmp_path
     with Supervisor(sim_graph, tmp_path / "sim") as sim, Session(place=LEFT) as session:
         sim.wait_ready(30.0)
         robot = load_setup(TASK).robot
-        seat = Seat(session, Person(said.append, reads), TASK, 1.5, tmp_path, LEFT, Homing(session, robot))
+        person, homing, log = Person(said.append, reads), Homing(session, robot), AttemptLog(session.node)
+        seat = Seat(session, person, TASK, 1.5, tmp_path, LEFT, homing, log, load_setup(TASK).task.rate_hz)
         away = replace(robot, q_home_rad=tuple(q + 0.1 for q in robot.q_home_rad))
         Homing(session, away).go()
         assert seat.homing.distance_rad > 0.05
@@ -66,6 +68,8 @@ def test_an_attempt_runs_from_enter_to_enter_and_leaves_the_arm_holding(tmp_path
         typist.join()
         assert made is not None and 1.4 < made.seconds < 5.0
         assert made.plans >= 1 and len(made.path) > 5 and np.isfinite(made.path).all()
+        assert made.interventions is not None, "the controller said that the policy drove"
+        assert made.interventions.by_people == 0
         assert "left/controller" not in session.diagnostics, "names of nodes are those inside the namespace"
         assert not any("secret_name" in line for line in said)
         session.wait(lambda: session.diagnostics.get("controller", {}).get("source") != "policy", 5.0, "hold")

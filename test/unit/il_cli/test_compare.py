@@ -1,59 +1,85 @@
-"""Policies compared at the same scenes: figures, pairs, and a page that holds them."""
+"""Policies compared at the same scenes: blind order, the same scenes for all, and reproducible attempts."""
 
-import json
+from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 
-from il_cli.compare import Candidate, pairs, summary, to_json
-from il_cli.evaluate_page import page
-from il_cli.rehearsal import Attempt
+from il_cli.compare import Candidate, compare, distinct
+from il_core.config import load_setup
+from il_policy import checkpoint
+from il_policy.config import Head, NetworkConfig, TrainConfig
+from il_policy.policy import ChunkModel
+from il_sim.randomise import Randomisation
+
+TASK = "draw_symbol"  # no cameras: an attempt takes a tenth of a second
+SEEDS, LIMIT_S = range(7, 10), 0.2
 
 
-def candidate(name, outcomes, rng, offset_m=0.0):
-    made = Candidate(name, inference_ms=[10.0, 20.0, 30.0])
-    for seed, success in enumerate(outcomes):
-        line = np.linspace([0.3, 0.0, 0.4], [0.5, 0.1, 0.05], 60) + rng.normal(0, 0.002, (60, 3)) + [0, offset_m, 0]
-        made.attempts[seed] = Attempt(seed, success, 5.0 if success else 20.0, line, 7)
-    return made
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """Two untrained policies that stay about where the arm is, one of them under two names."""
+    setup, paths = load_setup(TASK), []
+    for k, name in enumerate(("first", "second", "again")):
+        config = TrainConfig("bc", Head.REGRESSION, NetworkConfig(width=16, depth=1))
+        if name != "again":
+            model = ChunkModel.for_setup(setup, config)
+            model.action_norm.half_range.fill_((1.0 + k) * 1e-2)
+        paths.append(checkpoint.save(tmp_path_factory.mktemp(name) / name, model, setup, config, "none", {}))
+    return paths
 
 
-def shown(rng):
-    return [c.path for c in candidate("shown", [True] * 4, rng).attempts.values()]
+@pytest.fixture(scope="module")
+def setup():
+    return load_setup(TASK)
 
 
-def test_figures_count_what_happened(rng):
-    figures = summary(candidate("a", [True, False, True, True], rng), shown(rng), 10.0)
-    assert (figures["successes"], figures["episodes"]) == (3, 4)
-    assert figures["seconds_to_success_median"] == 5.0
-    assert figures["horizon_steps_mean"] == pytest.approx(10 * (3 * 5 + 20) / 4)
-    assert figures["inference_ms"]["p50"] == 20.0
+def test_every_policy_meets_every_scene_once_and_who_tries_next_cannot_be_guessed(setup, checkpoints):
+    made = []
+    candidates = compare(setup, checkpoints[:2], SEEDS, LIMIT_S, made.append)
+    assert [c.name for c in candidates] == ["first", "second"]
+    for c in candidates:
+        assert sorted(c.attempts) == list(SEEDS)
+        assert [a.seed for a in c.in_order] == list(SEEDS)
+        assert all(a.plans > 0 and len(a.path) for a in c.in_order)
+        assert len(c.inference_ms) == sum(a.plans for a in c.in_order)
+    order = [next(k for k, c in enumerate(candidates) if c.attempts[a.seed] is a) for a in made]
+    assert [a.seed for a in made] != sorted(a.seed for a in made), "scenes come in random order"
+    assert order not in ([0, 1] * 3, [1, 0] * 3, [0] * 3 + [1] * 3, [1] * 3 + [0] * 3)
+    again = []
+    compare(setup, checkpoints[:2], SEEDS, LIMIT_S, again.append)
+    assert [a.seed for a in again] == [a.seed for a in made], "the order follows from the seeds"
 
 
-def test_a_policy_elsewhere_is_farther_from_the_demonstrations(rng):
-    near = summary(candidate("near", [True] * 4, rng), shown(rng), 10.0)
-    far = summary(candidate("far", [True] * 4, rng, offset_m=0.1), shown(rng), 10.0)
-    assert near["coverage"] > 0.8 > far["coverage"]
-    assert far["kl_policy_to_demonstrations_nat"] > near["kl_policy_to_demonstrations_nat"] + 1.0
-    assert far["path_to_nearest_demonstration_mm"] > 50.0 > near["path_to_nearest_demonstration_mm"]
+def test_a_policy_under_two_names_does_the_same_twice_at_the_same_scenes(setup, checkpoints):
+    _, one, same = checkpoints
+    a, b = compare(setup, [one, same], SEEDS[:2], LIMIT_S)
+    for seed in SEEDS[:2]:
+        assert a.attempts[seed].path.tobytes() == b.attempts[seed].path.tobytes()
+    assert a.attempts[7].path.tobytes() != a.attempts[8].path.tobytes(), "every scene begins elsewhere"
 
 
-def test_without_demonstrations_nothing_is_said_about_them(rng):
-    assert "coverage" not in summary(candidate("a", [True], rng), [], 10.0)
+def test_ranges_of_randomisation_reach_what_the_policy_sees(tmp_path):
+    seen = load_setup("reach")
+    config = TrainConfig("bc", Head.REGRESSION, NetworkConfig(width=16, depth=1))
+    model = ChunkModel.for_setup(seen, config)
+    path = checkpoint.save(tmp_path / "looks", model, seen, config, "none", {})
+
+    def tried(ranges):
+        return compare(seen, [path], [7], 0.5, randomise=ranges)[0].attempts[7].path
+
+    plain = tried(None)
+    assert plain.tobytes() == tried(Randomisation()).tobytes()
+    assert plain.tobytes() != tried(Randomisation(camera_shift_mm=30.0)).tobytes()
 
 
-def test_pairs_count_scenes_only_one_mastered(rng):
-    a, b = candidate("a", [True, True, False, True], rng), candidate("b", [True, False, False, False], rng)
-    assert pairs([a, b]) == [{"first": "a", "second": "b", "only_first": 2, "only_second": 0, "p": 0.5}]
+def test_policies_of_one_folder_name_are_called_by_their_whole_paths():
+    assert distinct(["bc", "flow"], ["a/bc", "a/flow"]) == ["bc", "flow"]
+    assert distinct(["bc", "bc"], ["a/bc", "b/bc"]) == ["a/bc", "b/bc"]
 
 
-def test_a_policy_that_never_succeeds_is_reported_all_the_same(rng):
-    policies = [candidate("<b>", [False, False], rng), candidate("good", [True, True], rng)]
-    about = {"task": "reach", "scenes": 2, "machine": "here", "how": "in process"}
-    report = to_json(policies, shown(rng), 10.0, about)
-    json.dumps(report, allow_nan=False)
-    assert report["policies"][0]["seconds_to_success_median"] is None
-    text = page(report, policies, shown(rng))
-    assert "&lt;b&gt;" in text
-    assert "<b>" not in text
-    assert text.count("data:image/png;base64,") == 2
+def test_the_time_of_a_plan_is_unknown_where_nobody_measured():
+    assert Candidate("a").inference() is None
+    assert Candidate("a", inference_ms=[10.0, 20.0, 30.0]).inference() == pytest.approx((20.0, 29.8))
+    assert replace(Candidate("a"), inference_p50_p99=(5.0, 9.0)).inference() == (5.0, 9.0)

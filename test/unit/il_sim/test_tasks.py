@@ -98,6 +98,39 @@ def test_a_held_cube_does_not_creep_out_of_the_fingers(plant):
     np.testing.assert_allclose(now[:3, 3], held[:3, 3], atol=0.001)
 
 
+def test_a_cube_that_fell_off_the_table_is_lost_and_one_on_it_or_in_the_air_is_not(plant):
+    plant.reset(0)
+    assert not plant.is_lost()
+    put_cube(plant, (1.2, 0.0, 0.3), steps=100)
+    assert not plant.is_lost(), "beside the table, not yet below its top"
+    for _ in range(400):
+        plant.step()
+    assert plant.is_lost() and not plant.is_done()
+    plant.reset(0)
+    assert not plant.is_lost()
+
+
+def test_a_pole_is_lost_when_it_lies_and_not_when_it_was_nudged():
+    plant = Plant(load_setup("go_around"))
+    joint = plant.model.joint("pole")
+    for tilt_rad, is_felled in ((0.15, False), (0.6, True)):  # it stands on its rim up to 0.35 rad
+        plant.reset(0)
+        q = joint.qposadr[0]
+        plant.data.qpos[q + 2] += 0.01
+        plant.data.qpos[q + 3 : q + 7] = [np.cos(tilt_rad / 2), 0.0, np.sin(tilt_rad / 2), 0.0]
+        for _ in range(800):
+            plant.step()
+        assert plant.is_lost() is is_felled
+
+
+@pytest.mark.parametrize("task", ["reach", "push", "pick_place", "peg_insert", "go_around", "draw_symbol"])
+def test_no_scene_begins_lost(task):
+    plant = Plant(load_setup(task))
+    for seed in range(5):
+        plant.reset(seed)
+        assert not plant.is_lost()
+
+
 @pytest.mark.parametrize("x", [*CUBE_X_M, BIN_XY_M[0]])
 @pytest.mark.parametrize("y", [*CUBE_Y_M, BIN_XY_M[1]])
 @pytest.mark.parametrize("z", [CUBE_SIDE_M / 2, 0.21])
