@@ -33,6 +33,7 @@ FILES = (
     ("config/camera/topics_*.yaml", "Topics of other camera drivers.", "il_core.camera_topics", "CameraTopics"),
     ("config/camera/hand_eye.yaml", "Calibration of cameras.", "il_teleop.calibration.config", "HandEyeConfig"),
     ("config/console", "The operator's console.", "il_cli.console.config", "ConsoleConfig"),
+    ("config/sim/randomise.yaml", "What --randomise varies.", "il_sim.randomise", "Randomisation"),
     ("config/gazebo", "Gazebo in the simulator's place.", "il_sim.gazebo.config", "GazeboConfig"),
     ("config/security/connections.yaml", "Who uses which topic.", "il_cli.security_policy", "ConnectionTable"),
     ("Mapping of a data set", "`il dataset import --map`.", "il_teleop.dataset.mapping", "Mapping"),

@@ -23,10 +23,10 @@ def latency(
 ) -> None:
     """Move the arm to and fro in view of the cameras, by teleoperation, while this listens to a running graph.
 
-    Action: wanted tool pose to measured one. Camera: measured tool pose to what the pictures show, whose stamps
-    it corrects. State: stamp of the joint state to its arrival.
+    Action: wanted tool pose to measured one. Camera: measured tool pose to what the pictures show. State: stamp of
+    the joint state to its arrival. The file is in force where `latencies` in a file of config/serve names it.
 
-    Example: il latency --seconds 15 --out config/serve/latency.yaml
+    Example: il latency --seconds 15 --out outputs/latency.yaml
     """
     import numpy as np
 
@@ -64,4 +64,6 @@ def latency(
     typer.echo(f"action {found.action_ms:.0f} ms (correlation {action.correlation:.2f}), state {found.state_ms:.1f} ms")
     for camera, delay in cameras.items():
         typer.echo(f"camera {camera} {delay.ms:.0f} ms (correlation {delay.correlation:.2f}, {delay.samples} pictures)")
-    typer.echo(str(out))
+    typer.echo(f"{out}; in force where `latencies` of a serving configuration names it:")
+    for line in measure.uses(found):
+        typer.echo(f"- {line}")

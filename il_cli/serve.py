@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -23,14 +24,18 @@ def serve(
     config: Serving = "default",
     remote: Annotated[str, typer.Option(help="host:port of `il infer-server`, which makes the plans.")] = "",
     key: Annotated[Path | None, typer.Option(help="Key file shared with that server.")] = None,
+    instruction: Annotated[str, typer.Option(help="What to do, in words; the task file's if empty.")] = "",
     namespace: Namespace = "",
     use_sim_time: SimTime = False,
 ) -> None:
     """Serve a policy to the graph that runs already, such as `il sim`; it waits for policy/enable.
 
     An exported checkpoint (`il export`) runs without torch. With --remote the checkpoint only says which task.
+    Another instruction later: `ros2 param set /policy instruction 'push the red puck'`.
 
     Example: il serve outputs/policy
+
+    Example: il serve outputs/policy --instruction 'push the red puck onto the green disc'
 
     Example: il serve outputs/policy --remote gpu-box:7410 --key ~/.il/key
     """
@@ -38,14 +43,17 @@ def serve(
     from il_core.errors import ConfigError
     from il_core.graph import GraphOptions, graph, node_environment
     from il_core.security import secured
+    from il_policy.card import described
     from il_policy.serving.config import load_serve_config
-    from il_policy.serving.loading import check, task_of
+    from il_policy.serving.loading import check, is_lerobot, task_of
     from il_policy.serving.remote.client import parse_address
     from il_policy.serving.remote.link import read_key
 
     task = task or task_of(checkpoint)
     check(checkpoint, load_setup(task, robot or None))  # say here and in one line why it cannot be served
     load_serve_config(config)
+    for line in () if is_lerobot(checkpoint) else described(checkpoint):
+        typer.echo(f"evaluated: {line}")
     extra = ["-p", f"serving:={Path(config).resolve() if config.endswith(('.yaml', '.yml')) else config}"]
     if remote:
         parse_address(remote)
@@ -53,6 +61,8 @@ def serve(
             raise ConfigError("--remote", "needs --key FILE; make one with `il infer-server --make-key FILE`")
         read_key(key)
         extra += ["-p", f"remote:='{remote}'", "-p", f"key:={key.resolve()}"]
+    if instruction:
+        extra += ["-p", f"instruction:={json.dumps(instruction)}"]  # quoted as YAML, which ROS reads
     options = GraphOptions(
         task=task, robot=robot, checkpoint=str(checkpoint.resolve()), namespace=namespace, use_sim_time=use_sim_time
     )
@@ -70,9 +80,14 @@ def infer_server(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a free one.")] = 7410,
     config: Serving = "default",
+    task: Annotated[str, typer.Option(help="Task; needed for checkpoints of LeRobot, which name none.")] = "",
+    robot: Annotated[str, typer.Option(help="Robot; the task's own if empty.")] = "",
     make_key: Annotated[Path | None, typer.Option(help="Only write a new key to this file.")] = None,
 ) -> None:
     """Make plans for robots elsewhere; only holders of the key are served.
+
+    Every policy that `il serve` takes. Networks of `il train` serve up to 8 robots at once; movement primitives and
+    LeRobot's checkpoints remember what they saw, so they serve the robot that began last.
 
     Messages are authenticated, not encrypted: use a tunnel where pictures are private.
 
@@ -81,9 +96,9 @@ def infer_server(
     Example: il infer-server outputs/policy --key ~/.il/key --host 0.0.0.0
     """
     import il_policy
+    from il_core.config import load_setup
     from il_core.errors import ConfigError
     from il_policy.serving.config import load_serve_config
-    from il_policy.serving.policy import ServedPolicy
     from il_policy.serving.remote.link import make_key as write_key
     from il_policy.serving.remote.link import read_key
     from il_policy.serving.remote.server import InferenceServer
@@ -95,11 +110,10 @@ def infer_server(
     if checkpoint is None or key is None:
         raise ConfigError("il infer-server", "needs a checkpoint and --key FILE; make one with --make-key FILE")
     secret, settings = read_key(key), load_serve_config(config)
-    policy = il_policy.load(checkpoint, config=settings)
-    if not isinstance(policy, ServedPolicy):
-        raise ConfigError("il infer-server", "serves our own checkpoints, not LeRobot's")
+    setup = load_setup(task, robot or None) if task else None
+    policy = il_policy.load(checkpoint, setup, config=settings)
     policy.warm_up()
-    server = InferenceServer(policy.parts, settings, secret, host, port)
+    server = InferenceServer(policy, settings, secret, host, port)
 
     def stop(number: int, frame: FrameType | None) -> None:
         server.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -58,7 +58,8 @@ def train(
             start=start,
             teacher=distill,
         )
-    val = f", {result.val.position_mm:.1f} mm off on held-out episodes" if result.val else ""
+    typer.echo(result.origin.line())
+    val = f", {result.val.line()}" if result.val else ""
     typer.echo(f"{result.path}: {result.parameters} parameters, {result.steps} steps, {result.seconds:.0f} s{val}")
     if not result.is_complete:
         typer.echo("interrupted; go on with --resume")
@@ -88,9 +89,11 @@ def run(
         ConfigError: unknown recipe or setting.
     """
     from il_core.config import load_setup
+    from il_core.store.dataset_header import DATASET_FILE
     from il_core.store.episodes import EpisodeStore
     from il_policy.config import load_train_config
     from il_policy.dataset import ChunkDataset
+    from il_policy.provenance import Source, counted
     from il_policy.train import adapted
     from il_policy.train import train as train_policy
 
@@ -100,6 +103,7 @@ def run(
     store = EpisodeStore.open(dataset)
     setup = load_setup(task or store.header.task.name, robot or None)
     store = EpisodeStore.open(dataset, setup.digest)
+    entries, digest = store.header.episodes, hashlib.sha256((dataset / DATASET_FILE).read_bytes()).hexdigest()
     samples = ChunkDataset((store.episode(k) for k in range(len(store))), setup, config)
     return train_policy(
         samples,
@@ -111,6 +115,7 @@ def run(
         should_stop=should_stop,
         start=start,
         teacher=teacher,
+        source=Source(str(dataset), digest, counted({e.name: e.notes.get("operator", "") for e in entries})),
     )
 
 
@@ -127,7 +132,7 @@ def _follow(bar: Bar) -> Callable[[Progress], None]:
     row = bar.add_task("reading episodes", total=1.0)
 
     def follow(p: Progress) -> None:
-        val = "" if math.isnan(p.val_mm) else f"  held out {p.val_mm:.1f} mm"
+        val = f"  held out {p.val.distance:.3g} {p.val.unit}" if p.val else ""
         bar.update(row, completed=p.fraction, description=f"step {p.step}  loss {p.loss:.4f}{val}")
 
     return follow

@@ -10,12 +10,13 @@ import torch
 from il_core.arrays import ArrayEpisode
 from il_core.errors import EpisodeError
 from il_core.types import Outcome
+from il_policy.action_numbers import columns
 from il_policy.arrays import ArraySpec, small
 from il_policy.augment.pixels import augment_pixels
 from il_policy.config import AugmentConfig, Difficulty, TrainConfig
 from il_policy.evaluate import OpenLoopError, errors, summed
 from il_policy.policy import ChunkMaker, ChunkModel
-from il_policy.windows import Batch, EpisodeArrays, Noise, WindowSet, action_rows
+from il_policy.windows import Batch, EpisodeArrays, Noise, WindowSet, action_rows, spread
 
 
 class ArrayDataset(WindowSet):
@@ -41,8 +42,8 @@ class ArrayDataset(WindowSet):
     def _arrays(self, episode: ArrayEpisode, config: TrainConfig) -> EpisodeArrays:
         """One episode; windows before its first step repeat that step, as in acting."""
         n, n_obs = len(episode), self.spec.n_obs
-        columns = [episode.observations[c.name] for c in self.spec.columns]
-        steps = np.concatenate(columns, axis=1) if columns else np.zeros((n, 0))
+        parts = [episode.observations[c.name] for c in self.spec.columns]
+        steps = np.concatenate(parts, axis=1) if parts else np.zeros((n, 0))
         seen = np.maximum(np.arange(n)[:, None] + np.arange(1 - n_obs, 1), 0)
         rows, is_pad = action_rows(n, self.spec.horizon)
         pixels = {}
@@ -61,16 +62,20 @@ class ArrayDataset(WindowSet):
         """Model for these columns."""
         return ChunkModel.for_arrays(self.spec, config)
 
-    def noise(self, config: AugmentConfig) -> Noise:
-        """Noise on actions and pictures; what displaces a tool has no meaning here."""
+    def noise(self, config: AugmentConfig, data: Batch) -> Noise:
+        """Noise on columns, actions and pictures; what displaces a tool has no meaning here."""
+        std = config.state * spread(data)
 
         def noisy(batch: Batch, generator: torch.Generator) -> Batch:
             action = batch.action + config.action * torch.randn(batch.action.shape, generator=generator)
-            return Batch(batch.inputs, action, batch.is_pad, augment_pixels(batch.pixels, config, generator))
+            inputs = batch.inputs
+            if config.state:
+                inputs = inputs + std * torch.randn(inputs.shape, generator=generator)
+            return Batch(inputs, action, batch.is_pad, augment_pixels(batch.pixels, config, generator))
 
         return noisy
 
     def judge(self, model: ChunkModel, config: TrainConfig, batch: Batch) -> OpenLoopError:
-        """Mean error of the executed actions, in thousandths of their unit."""
+        """Mean error of the executed actions, in the data's own units."""
         error = errors(ChunkMaker(model, config), batch, self.spec.n_execute)
-        return summed(error, self.spec.action_dim, 0.0, len(batch.inputs))
+        return summed(error, columns(self.spec.action_dim), len(batch.inputs))

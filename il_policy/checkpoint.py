@@ -6,11 +6,10 @@ atomically after that file is safe on disk. A reader therefore sees the old poli
 
 from __future__ import annotations
 
-import json
+import math
 import re
-import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -22,11 +21,10 @@ from torch import Tensor
 from il_core.config import Setup
 from il_core.errors import CheckpointError, SpecMismatchError
 from il_policy.arrays import ArraySpec
-from il_policy.config import TrainConfig, plain
-from il_policy.files import read_checked, write_durably, write_named
+from il_policy.config import TrainConfig, as_plain, plain
+from il_policy.files import read_checked, write_named, write_sealed
 from il_policy.manifest import (
     AGAIN,
-    FORMAT_VERSION,
     MANIFEST,
     ArrayManifest,
     Manifest,
@@ -37,18 +35,11 @@ from il_policy.manifest import (
 )
 from il_policy.policy import ChunkMaker, ChunkModel, ChunkPolicy
 from il_policy.primitives.policy import TrajectoryModel, TrajectoryPolicy
+from il_policy.provenance import Origin, git_revision, now_utc
+from il_policy.specs import specs_sha256
 
 __all__ = ["AGAIN", "MANIFEST", "ArrayManifest", "Manifest", "Stored", "read_manifest", "read_stored"]
 _FILE_NAME = re.compile(r"[a-z]+-[0-9a-f]{12}\.safetensors")
-
-
-def git_revision() -> str:
-    """Revision of the checkout this code runs from, or ``unknown`` in an installed package."""
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
 
 
 def write_tensors(directory: Path, stem: str, tensors: Mapping[str, Tensor]) -> tuple[str, str]:
@@ -96,6 +87,7 @@ def save(
     config: TrainConfig,
     data_digest: str,
     metrics: Mapping[str, float],
+    origin: Origin | None = None,
 ) -> Path:
     """Write a checkpoint; an older one in the same place is replaced atomically.
 
@@ -106,6 +98,7 @@ def save(
         config: Settings of the training.
         data_digest: Of the numbers it was trained on.
         metrics: Figures for people and tools.
+        origin: Where it comes from, if that is known.
 
     Raises:
         CheckpointError: the disk is full or not writable.
@@ -114,20 +107,21 @@ def save(
     name, sha256 = write_tensors(directory, "model", model.state_dict())
     if isinstance(problem, Setup):
         about = {"spec_digest": problem.digest, "task": asdict(problem.task), "robot": asdict(problem.robot)}
+        about["specs_sha256"] = specs_sha256(problem.robot, problem.task)
     else:
         about = {"arrays": asdict(problem)}
     manifest = {
-        "format_version": FORMAT_VERSION,
         "weights": name,
         "weights_sha256": sha256,
         **about,
         "config": plain(config),
         "data_digest": data_digest,
         "git_revision": git_revision(),
-        "metrics": dict(metrics),
+        "metrics": {k: v for k, v in metrics.items() if math.isfinite(v)},  # JSON has no others
         "parameters": model.parameter_count,
+        "origin": None if origin is None else as_plain(asdict(replace(origin, date_utc=now_utc()))),
     }
-    write_durably(directory / MANIFEST, json.dumps(manifest, indent=1).encode())
+    write_sealed(directory / MANIFEST, manifest)
     remove_others(directory, "model", name)
     return directory
 

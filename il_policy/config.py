@@ -30,7 +30,7 @@ from il_policy.head_config import (
     VqConfig,
 )
 from il_policy.network_config import MAX_WIDTH, NetworkConfig, NetworkKind
-from il_policy.observe_config import Language, ObserveConfig
+from il_policy.observe_config import Language, ObserveConfig, PictureEncoder
 
 __all__ = [
     "MAX_WIDTH",
@@ -53,12 +53,14 @@ __all__ = [
     "Norm",
     "ObserveConfig",
     "OneStepConfig",
+    "PictureEncoder",
     "Prediction",
     "PrimitiveConfig",
     "Sampler",
     "Solver",
     "TrainConfig",
     "VqConfig",
+    "as_plain",
     "load_train_config",
     "plain",
 ]
@@ -100,6 +102,7 @@ class TrainConfig:
         seed: Of initial weights, batches and noise.
         threads: CPU threads of the training.
         device: ``cpu`` or ``cuda``.
+        wandb: Project of Weights & Biases that is told the figures too; empty = none.
     """
 
     policy: str
@@ -141,6 +144,7 @@ class TrainConfig:
     patience: int = 0
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     amp: bool = False
+    wandb: str = ""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -198,12 +202,14 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 def plain(config: TrainConfig) -> dict[str, Any]:
     """Settings as JSON-ready values; :func:`il_core.config.from_mapping` reads them back."""
-    return _plain(asdict(config))
+    values: dict[str, Any] = as_plain(asdict(config))
+    return values
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any nesting of plain values
+def as_plain(value: Any) -> Any:  # noqa: ANN401 - any nesting of plain values
+    """Enums and tuples, however deep, as JSON has them."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: as_plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [as_plain(v) for v in value]
     return value.value if isinstance(value, Enum) else value

@@ -35,11 +35,13 @@ class AugmentConfig:
             targets stay where they are, so the policy learns the way back.
         jitter_m: Standard deviation of independent noise on each position read [m].
         gripper: Standard deviation of noise on the opening.
+        state: Standard deviation of noise on joint positions, rotation, torques and wrench, and without an arm on
+            all columns, each in units of its own spread in the training data.
         action: Standard deviation of noise on the targets, in the action's own units; 0 = none.
         shift_px: Largest shift of pictures, in pixels of the small picture.
         colour: Largest relative change of brightness, contrast and saturation.
-        depth_m: Standard deviation of depth at 1 m, growing with its square [m].
-        depth_dropout: Part of the depth pixels that go missing.
+        depth_m: Standard deviation of depth at 1 m, growing with its square [m]; in pictures and clouds.
+        depth_dropout: Part of the depth pixels, or of a cloud's points, that go missing.
         camera_rad: Standard deviation of a camera's rotation: in the picture, or of its cloud about base.
         camera_m: Standard deviation of a camera's shift, for clouds [m].
     """
@@ -54,6 +56,7 @@ class AugmentConfig:
     depth_dropout: float = 0.0
     camera_rad: float = 0.0
     camera_m: float = 0.0
+    state: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject negative noise."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from il_core import topics
 from il_core.config import Setup
 from il_core.errors import ConfigError, EpisodeError
-from il_core.types import Episode, Outcome
+from il_core.types import Episode, Observation, Outcome
 from il_policy.augment.pixels import augment_pixels
 from il_policy.config import AugmentConfig, TrainConfig
 from il_policy.curriculum import difficulty, quality_weight
@@ -21,8 +21,8 @@ from il_policy.encoders.pixels import PixelReader
 from il_policy.evaluate import OpenLoopError, open_loop
 from il_policy.joint_codec import Codec, JointCodec, joint_targets, make_codec
 from il_policy.policy import ChunkModel, ChunkPolicy
-from il_policy.transforms import GRIPPER, JITTER, TOOL, ObservationEncoder
-from il_policy.windows import Batch, EpisodeArrays, WindowSet, action_rows
+from il_policy.transforms import GRIPPER, JITTER, STATE, TOOL, ObservationEncoder
+from il_policy.windows import Batch, EpisodeArrays, WindowSet, action_rows, spread
 
 __all__ = ["Augmenter", "Batch", "ChunkDataset", "EpisodeArrays", "episode_arrays"]
 INSTRUCTION_NOTE = "instruction"  # the task in words, where an episode's differs from the task file's
@@ -55,15 +55,16 @@ def episode_arrays(
         T_des, g_des = episode.T_base_ee_des[rows], episode.gripper_des[rows]
         k_p = None if episode.k_p_des is None else episode.k_p_des[rows]
         actions = codec.encode(T_des, g_des, p_base_ee[:, None, :], k_p)
-    return EpisodeArrays(episode.name, inputs, p_base_ee, actions, is_pad, _pixels(episode, reader))
+    pixels, views = ({}, {}) if reader is None else (_of_all(episode, reader.read), _of_all(episode, reader.views))
+    return EpisodeArrays(episode.name, inputs, p_base_ee, actions, is_pad, pixels, views=views)
 
 
-def _pixels(episode: Episode, reader: PixelReader | None) -> dict[str, NDArray[Any]]:
-    """Pictures of all ticks, stacked by name."""
-    if reader is None:
-        return {}
+def _of_all(
+    episode: Episode, read: Callable[[Observation, Observation], Mapping[str, NDArray[Any]]]
+) -> dict[str, NDArray[Any]]:
+    """What is read of all ticks, stacked by name."""
     before = (episode.observations[0], *episode.observations)
-    seen = [reader.read(now, previous) for previous, now in zip(before, episode.observations, strict=False)]
+    seen = [read(now, previous) for previous, now in zip(before, episode.observations, strict=False)]
     return {name: np.stack([s[name] for s in seen]) for name in seen[0]}
 
 
@@ -123,9 +124,9 @@ class ChunkDataset(WindowSet):
         """Model for robot and task."""
         return ChunkModel.for_setup(self.setup, config)
 
-    def noise(self, config: AugmentConfig) -> Augmenter:
+    def noise(self, config: AugmentConfig, data: Batch) -> Augmenter:
         """Noise that keeps inputs and targets consistent."""
-        return Augmenter(self.encoder, self.codec, config)
+        return Augmenter(self.encoder, self.codec, config, data)
 
     def judge(self, model: ChunkModel, config: TrainConfig, batch: Batch) -> OpenLoopError:
         """Open-loop error of the plans that a policy of this model makes."""
@@ -142,15 +143,20 @@ class Augmenter:
 
     The tool is displaced while the world and the targets stay: positions of the tool grow by the
     displacement, object positions seen from it and relative targets shrink by it. So the policy is
-    taught the way back to the demonstrated path from beside it, which plain cloning never sees.
+    taught the way back to the demonstrated path from beside it, which plain cloning never sees. Noise on the
+    newest joint positions is taken off relative joint targets for the same reason.
     """
 
-    def __init__(self, encoder: ObservationEncoder, codec: Codec, config: AugmentConfig) -> None:
-        """Take the layout of inputs and actions."""
+    def __init__(self, encoder: ObservationEncoder, codec: Codec, config: AugmentConfig, data: Batch) -> None:
+        """Take the layout of inputs and actions, and the spread of every number from the training data."""
         s = encoder.sensitivity()
         self._tool = torch.from_numpy(s[TOOL].T).float()  # (3, D)
         independent = config.jitter_m * s[JITTER] + config.gripper * s[GRIPPER]
         self._independent = torch.from_numpy(independent).float()
+        self._independent += config.state * torch.from_numpy(s[STATE]).float() * spread(data)
+        self._joints: list[int] = []  # where the newest posture is, if targets are seen from it
+        if isinstance(codec, JointCodec) and codec.is_difference and config.state:
+            self._joints = [i for i, n in enumerate(encoder.names) if n.startswith("q.") and n.endswith("@0")]
         self._is_relative = codec.is_relative
         self._tool_m, self._config = config.tool_m, config
 
@@ -158,10 +164,14 @@ class Augmenter:
         """Noisy copy of a batch."""
         shift = self._tool_m * torch.randn(len(batch.inputs), 3, generator=generator)
         inputs = batch.inputs + shift @ self._tool
-        inputs = inputs + self._independent * torch.randn(inputs.shape, generator=generator)
+        noise = self._independent * torch.randn(inputs.shape, generator=generator)
+        inputs = inputs + noise
         action = batch.action.clone()
         if self._is_relative:
             action[..., :3] -= shift[:, None, :]
+        if self._joints:
+            action[..., : len(self._joints)] -= noise[:, None, self._joints]
         if self._config.action:
             action += self._config.action * torch.randn(action.shape, generator=generator)
-        return Batch(inputs, action, batch.is_pad, augment_pixels(batch.pixels, self._config, generator))
+        pixels = augment_pixels(batch.pixels, self._config, generator, batch.views)
+        return Batch(inputs, action, batch.is_pad, pixels, batch.views)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from il_policy.action_numbers import ActionNumber
 from il_policy.policy import ChunkMaker, ChunkPolicy
 
 if TYPE_CHECKING:
@@ -17,21 +21,54 @@ MAX_SAMPLES = 512  # per forward pass; bounds memory
 
 
 @dataclass(frozen=True, slots=True)
+class NumberError:
+    """Error of one number of the action.
+
+    Attributes:
+        name: Its name.
+        unit: Unit of the error: ``mm``, ``mrad``, ``percent``, ``opening``, or ``unit``, the data's own.
+        error: Mean absolute error.
+    """
+
+    name: str
+    unit: str
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
 class OpenLoopError:
     """Mean absolute errors over the executed rows of held-out windows.
 
     Attributes:
-        position_mm: Mean distance of the planned tool positions [mm]; with joint actions, of postures [mrad];
-            without an arm, of the whole action in thousandths of its unit.
-        axis_mm: Mean absolute error along x, y, z of base [mm]; else of the first three numbers.
-        gripper: Mean absolute error of the opening, 0 if the task has no gripper.
+        distance: Mean distance of the planned tool positions; with joint actions, of postures; without an arm, of
+            whole actions.
+        unit: Of that distance: ``mm``, ``mrad`` or ``unit``, the data's own.
+        numbers: Error of every number of the action.
         samples: Windows compared.
     """
 
-    position_mm: float
-    axis_mm: tuple[float, float, float]
-    gripper: float
+    distance: float
+    unit: str
+    numbers: tuple[NumberError, ...]
     samples: int
+
+    @property
+    def position_mm(self) -> float:
+        """Mean distance of the planned tool positions [mm]; NaN where actions are none."""
+        return self.distance if self.unit == "mm" else math.nan
+
+    def metrics(self) -> dict[str, float]:
+        """All errors by name and unit, as checkpoints and TensorBoard keep them."""
+        head = "position" if self.unit == "mm" else "distance"
+        return {
+            f"val_{head}_{self.unit}": self.distance,
+            **{f"val_{n.name}_{n.unit}": n.error for n in self.numbers},
+        }
+
+    def line(self) -> str:
+        """All errors in words, for people."""
+        each = ", ".join(f"{n.name} {n.error:.3g} {n.unit}" for n in self.numbers)
+        return f"{self.distance:.3g} {self.unit} off on held-out episodes ({each})"
 
 
 def errors(maker: ChunkMaker, batch: Batch, rows: int) -> Tensor:
@@ -44,13 +81,13 @@ def errors(maker: ChunkMaker, batch: Batch, rows: int) -> Tensor:
 def open_loop(policy: ChunkPolicy, batch: Batch) -> OpenLoopError:
     """Compare plans with demonstrations over the first ``n_execute`` rows that are not padding."""
     error = errors(policy, batch, policy.setup.task.n_execute)
-    n = policy.setup.robot.nq if policy.config.action_encoding.is_joint else 3
-    gripper = error[:, -1].abs().mean().item() if policy.setup.task.action.gripper else 0.0
-    return summed(error, n, gripper, len(batch.inputs))
+    return summed(error, policy.translator.codec.numbers, len(batch.inputs))
 
 
-def summed(error: Tensor, n: int, gripper: float, samples: int) -> OpenLoopError:
-    """Mean errors over the first ``n`` numbers of each row."""
-    axis_mm = [*(1000.0 * error[:, :3].abs().mean(0)).tolist(), 0.0, 0.0][:3]
-    position_mm = 1000.0 * error[:, :n].norm(dim=-1).mean().item()
-    return OpenLoopError(position_mm, (axis_mm[0], axis_mm[1], axis_mm[2]), gripper, samples)
+def summed(error: Tensor, numbers: Sequence[ActionNumber], samples: int) -> OpenLoopError:
+    """Mean errors of rows (M, Da); the distance is that of the leading numbers of one unit."""
+    count = len(list(takewhile(lambda n: n.unit == numbers[0].unit, numbers)))
+    distance = numbers[0].scale * error[:, :count].norm(dim=-1).mean().item()
+    means = error.abs().mean(0).tolist()
+    each = tuple(NumberError(n.name, n.unit, n.scale * m) for n, m in zip(numbers, means, strict=True))
+    return OpenLoopError(distance, numbers[0].unit, each, samples)

@@ -37,6 +37,7 @@ from il_policy.serving.planner import Machine, Planner
 if TYPE_CHECKING:
     from il_policy.config import TrainConfig
     from il_policy.observe_config import ObserveConfig
+    from il_policy.provenance import Source
     from il_policy.train import Progress, TrainResult
 
 SUCCESS_KEYS = ("is_success", "success", "task_success")
@@ -135,11 +136,13 @@ def train(
     on_progress: Callable[[Progress], None] = lambda _: None,
     start: Path | None = None,
     teacher: Path | None = None,
+    source: Source | None = None,
 ) -> TrainResult:
     """Train a policy on columns and write its checkpoint.
 
     Of the settings, those that speak of an arm (``action_encoding``, ``observed_ticks``, noise on the tool,
-    depth and clouds) have no meaning here; ``observe.rgb`` names pictures of the episodes. Where actions are
+    depth and clouds) have no meaning here; ``augment.state`` is noise on all columns, ``observe.rgb`` names
+    pictures of the episodes. Where actions are
     steps rather than places, set ``hold_at_end`` to false: after the end nothing is known.
 
     Args:
@@ -151,6 +154,7 @@ def train(
         on_progress: Told where the training stands, now and then.
         start: Checkpoint whose weights to begin with.
         teacher: Checkpoint of a diffusion or flow policy of these columns, to be done in one step.
+        source: Where the demonstrations come from, to be written down.
 
     Raises:
         EpisodeError: no usable episode, or columns that differ.
@@ -165,7 +169,15 @@ def train(
     config = adapted(config, teacher) if teacher is not None else config
     dataset = ArrayDataset(episodes, spec, config)
     return train_windows(
-        dataset, spec, config, out, is_resumed=is_resumed, on_progress=on_progress, start=start, teacher=teacher
+        dataset,
+        spec,
+        config,
+        out,
+        is_resumed=is_resumed,
+        on_progress=on_progress,
+        start=start,
+        teacher=teacher,
+        source=source,
     )
 
 

@@ -8,12 +8,18 @@ from il_core.config import Setup
 from il_core.errors import ConfigError, EpisodeError, ShapeError
 from il_core.geometry import Array
 from il_core.types import Episode, Observation
+from il_policy.action_numbers import ActionNumber, joints, openings
 from il_policy.data_config import ActionEncoding
 from il_policy.tool_codec import ActionCodec
 
 
 class JointCodec:
-    """Joint postures, absolute or minus the one at the observation, and the gripper if the task has one."""
+    """Joint postures, absolute or minus the one at the observation, and the gripper if the task has one.
+
+    Attributes:
+        is_difference: Whether rows are seen from the posture at the observation.
+        numbers: What the numbers of a row are called.
+    """
 
     is_relative = False  # a displaced tool changes no encoded number: joints are encoded apart from it
 
@@ -27,16 +33,20 @@ class JointCodec:
             problem = "its action has a stiffness of the tool; train it with action_encoding=relative_v1"
             raise ConfigError(f"task '{setup.task.name}'", problem)
         self.nq, self._has_gripper = setup.robot.nq, setup.task.action.gripper
-        self._is_difference = encoding is ActionEncoding.JOINT_RELATIVE_V1
+        self.numbers: tuple[ActionNumber, ...] = (*joints(setup.robot.joint_names), *self._openings())
+        self.is_difference = encoding is ActionEncoding.JOINT_RELATIVE_V1
 
     @property
     def dim(self) -> int:
         """Numbers per row."""
         return self.nq + int(self._has_gripper)
 
+    def _openings(self) -> list[ActionNumber]:
+        return openings() if self._has_gripper else []
+
     def encode(self, q_des: Array, gripper_des: Array, q: Array) -> Array:
         """Postures (..., nq) and openings (...,) seen from a posture ``q`` (..., nq) -> (..., D)."""
-        parts = [q_des - q if self._is_difference else q_des]
+        parts = [q_des - q if self.is_difference else q_des]
         if self._has_gripper:
             parts.append(np.asarray(gripper_des)[..., None])
         return np.concatenate(parts, axis=-1)
@@ -49,7 +59,7 @@ class JointCodec:
         """
         if rows.ndim != 2 or rows.shape[1] != self.dim:
             raise ShapeError("action rows", expected=f"(H, {self.dim})", got=rows.shape)
-        q_des = rows[:, : self.nq] + (q if self._is_difference else 0.0)
+        q_des = rows[:, : self.nq] + (q if self.is_difference else 0.0)
         return q_des, np.clip(rows[:, -1], 0.0, 1.0) if self._has_gripper else None
 
 

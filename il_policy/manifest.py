@@ -11,9 +11,10 @@ from il_core.errors import CheckpointError, ConfigError
 from il_core.spec import RobotSpec, TaskSpec
 from il_policy.arrays import ArraySpec
 from il_policy.config import TrainConfig
-from il_policy.files import read_json
+from il_policy.files import read_sealed
+from il_policy.provenance import Origin
+from il_policy.specs import check_specs
 
-FORMAT_VERSION = 1
 MANIFEST = "policy.json"
 AGAIN = "train again"
 
@@ -31,6 +32,7 @@ class Stored:
         git_revision: Of the code, or ``unknown``.
         metrics: Steps, seconds, losses.
         parameters: Trainable numbers of the network.
+        origin: Where it comes from; None in files of release 0.1.
     """
 
     format_version: int
@@ -41,6 +43,7 @@ class Stored:
     git_revision: str
     metrics: dict[str, float] = field(default_factory=dict)
     parameters: int = 0
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +52,19 @@ class Manifest(Stored):
 
     Attributes:
         spec_digest: Of the robot, task and URDF the policy is for.
-        task: The task, for people and tools.
-        robot: The robot, for people and tools.
+        task: The task.
+        robot: The robot.
+        specs_sha256: Digest of these two; see :mod:`il_policy.specs`.
     """
 
     spec_digest: str
     task: TaskSpec
     robot: RobotSpec
+    specs_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a robot and task that are not those that were written."""
+        check_specs(self.robot, self.task, self.specs_sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,17 +119,12 @@ def is_of_arrays(directory: Path) -> bool:
     Raises:
         CheckpointError: missing or damaged.
     """
-    return "arrays" in read_json(directory / MANIFEST, AGAIN)
+    return "arrays" in read_sealed(directory / MANIFEST, AGAIN)
 
 
 def _manifest(directory: Path, kind: type[M]) -> M:
     path = directory / MANIFEST
-    values = read_json(path, AGAIN)
-    if values.get("format_version") != FORMAT_VERSION:
-        got = values.get("format_version")
-        problem = f"format_version is {got!r}, this release reads {FORMAT_VERSION}; train again"
-        raise CheckpointError(path, problem)
     try:
-        return from_mapping(kind, values, str(path))
+        return from_mapping(kind, read_sealed(path, AGAIN), str(path))
     except ConfigError as error:
         raise CheckpointError(path, f"{error.problem} (in {error.source})") from error

@@ -7,6 +7,7 @@ import numpy as np
 from il_core.errors import EpisodeError, ShapeError
 from il_core.geometry import Array, matrix_from_quat_xyzw, matrix_from_rotation_6d, rotation_6d_from_matrix
 from il_core.spec import TaskSpec
+from il_policy.action_numbers import ActionNumber, openings, positions, rotations, stiffnesses
 from il_policy.data_config import ActionEncoding
 
 STIFFNESSES = 6  # along and about three axes
@@ -31,6 +32,14 @@ class ActionCodec:
         """Numbers per row."""
         action = self.task.action
         return 3 + 6 * action.rotation + STIFFNESSES * action.stiffness + int(action.gripper)
+
+    @property
+    def numbers(self) -> tuple[ActionNumber, ...]:
+        """What the numbers of a row are called."""
+        action, named = self.task.action, positions()
+        named += rotations() if action.rotation else []
+        named += stiffnesses() if action.stiffness else []
+        return (*named, *(openings() if action.gripper else []))
 
     @property
     def is_relative(self) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from torch.utils.tensorboard import SummaryWriter
+import torch
 
 from il_core.config import Setup
 from il_core.errors import CheckpointError, ConfigError
@@ -17,10 +17,12 @@ from il_policy.arrays import ArraySpec
 from il_policy.config import TrainConfig
 from il_policy.dataset import ChunkDataset
 from il_policy.evaluate import OpenLoopError
+from il_policy.logbook import Logbook
 from il_policy.policy import ChunkModel, ChunkPolicy
 from il_policy.primitives.policy import TrajectoryPolicy, fit_trajectory
+from il_policy.provenance import Origin, Parent, Source, Taken, machine_name, versions
 from il_policy.trainer import STATE, Trainer
-from il_policy.transfer import distilled
+from il_policy.transfer import Transfer, distilled
 from il_policy.windows import WindowSet
 
 __all__ = ["STATE", "Progress", "TrainResult", "Trainer", "train"]
@@ -35,7 +37,7 @@ class Progress:
         step: Optimiser steps done.
         fraction: Part of the training done, by steps or by time, in [0, 1].
         loss: Mean training loss since the last report.
-        val_mm: Open-loop error on held-out episodes [mm], NaN before the first validation.
+        val: Open-loop error on held-out episodes, None before the first validation.
         learning_rate: In force.
         elapsed_s: Time spent training [s], earlier runs included.
     """
@@ -43,9 +45,14 @@ class Progress:
     step: int
     fraction: float
     loss: float
-    val_mm: float
+    val: OpenLoopError | None
     learning_rate: float
     elapsed_s: float
+
+    @property
+    def val_mm(self) -> float:
+        """Mean distance of the planned tool positions on held-out episodes [mm]; NaN before, or without a tool."""
+        return self.val.position_mm if self.val else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class TrainResult:
         val: Open-loop error on held-out episodes, or None without any.
         parameters: Trainable numbers of the network.
         is_complete: False if it was interrupted; ``resume`` goes on.
+        origin: Where the policy comes from.
     """
 
     path: Path
@@ -69,6 +77,7 @@ class TrainResult:
     val: OpenLoopError | None
     parameters: int
     is_complete: bool
+    origin: Origin = field(default_factory=Origin)
 
 
 def train(
@@ -82,6 +91,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     start: Path | None = None,
     teacher: Path | None = None,
+    source: Source | None = None,
 ) -> TrainResult:
     """Train a policy and write its checkpoint.
 
@@ -89,27 +99,29 @@ def train(
         dataset: Samples.
         setup: Robot and task; or columns without an arm, see :mod:`il_policy.generic`.
         config: Settings.
-        out: Directory of the checkpoint; TensorBoard's files go to ``out/tensorboard``.
+        out: Directory of the checkpoint; TensorBoard's files go to ``out/tensorboard``, W&B's to ``out/wandb``.
         is_resumed: Go on from what an earlier call left in ``out``.
         on_progress: Told where the training stands, now and then.
         should_stop: Asked after every step; true saves and returns early.
         start: Checkpoint, of whatever task, whose weights to begin with.
         teacher: Checkpoint of a diffusion or flow policy of this task, to be done in one step.
+        source: Where the demonstrations come from, to be written down.
 
     Raises:
         CheckpointError: ``out`` cannot be written or resumed from, ``start`` or ``teacher`` cannot be used.
-        ConfigError: a movement primitive shall be fitted without an arm.
+        ConfigError: a movement primitive shall be fitted without an arm, or W&B is asked for and not installed.
     """
     checkpoint.make_folder(out)
     if config.head.is_trajectory:
         if not isinstance(dataset, ChunkDataset) or not isinstance(setup, Setup):
             raise ConfigError(f"head {config.head.value}", "fits the path of a tool; take a head with a network")
-        return _fit(dataset, setup, config, out)
+        return _fit(dataset, setup, config, out, _origin(dataset, config, source))
     trainer = Trainer(dataset, setup, config, out, _teacher(teacher, setup), start)
+    parent = _parent(teacher, Taken.TEACHER, trainer.transfer) or _parent(start, Taken.START, trainer.transfer)
+    trainer.origin = replace(_origin(dataset, config, source), parent=parent)
     if is_resumed:
         trainer.resume()
-    is_main = trainer.processes.is_main
-    writer = SummaryWriter(str(out / "tensorboard"), purge_step=trainer.step) if is_main else None
+    book = Logbook(out, config, trainer.step) if trainer.processes.is_main else None
     began, before_s, is_stopped = time.monotonic(), trainer.elapsed_s, False
     while not trainer.is_over and not is_stopped:
         trainer.train_step()
@@ -118,17 +130,32 @@ def train(
         if trainer.step % config.eval_every == 0:
             trainer.validate()
             trainer.save()
-        if writer and (trainer.step % LOG_EVERY == 0 or is_stopped or trainer.is_over):
-            _report(trainer, writer, on_progress)
+        if book and (trainer.step % LOG_EVERY == 0 or is_stopped or trainer.is_over):
+            _report(trainer, book, on_progress)
     trainer.validate()
     trainer.elapsed_s = trainer.processes.agree(before_s + time.monotonic() - began)
     trainer.save()
-    if writer:
-        _report(trainer, writer, on_progress)
-        writer.close()
+    if book:
+        _report(trainer, book, on_progress)
+        book.close()
     trainer.processes.close()
     result = (trainer.step, trainer.elapsed_s, trainer.loss, trainer.val, trainer.model.parameter_count)
-    return TrainResult(out, *result, is_complete=trainer.is_over)
+    return TrainResult(out, *result, is_complete=trainer.is_over, origin=trainer.origin)
+
+
+def _origin(dataset: WindowSet, config: TrainConfig, source: Source | None) -> Origin:
+    """What is known of where a policy comes from before it is trained."""
+    accelerator = torch.cuda.get_device_name() if config.device == "cuda" else ""
+    known = (len(dataset.arrays), "", machine_name(accelerator), versions())
+    return Origin(source or Source(), *known)
+
+
+def _parent(directory: Path | None, taken: Taken, transfer: Transfer) -> Parent | None:
+    """What was taken from another checkpoint; None if there is none."""
+    if directory is None:
+        return None
+    sha256 = checkpoint.read_stored(directory).weights_sha256
+    return Parent(str(directory), sha256, taken, transfer.copied, transfer.fresh)
 
 
 def adapted(config: TrainConfig, teacher: Path) -> TrainConfig:
@@ -151,23 +178,23 @@ def _teacher(directory: Path | None, setup: Setup | ArraySpec) -> ChunkModel | N
     return policy.model
 
 
-def _fit(dataset: ChunkDataset, setup: Setup, config: TrainConfig, out: Path) -> TrainResult:
+def _fit(dataset: ChunkDataset, setup: Setup, config: TrainConfig, out: Path, origin: Origin) -> TrainResult:
     """Fit a trajectory: no steps, no gradients."""
     began = time.monotonic()
     chosen, held_out = dataset.split(config.val_fraction, config.seed)
     model = fit_trajectory(dataset, chosen, setup, config)
     policy = TrajectoryPolicy(setup, config, model)
-    mm = policy.error_mm(dataset, held_out or chosen)
-    metrics = {"steps": 0.0, "seconds": time.monotonic() - began, "trajectory_mm": mm}
-    checkpoint.save(out, model, setup, config, dataset.digest(), metrics)
-    return TrainResult(out, 0, metrics["seconds"], mm, None, model.parameter_count, is_complete=True)
+    error = policy.error(dataset, held_out or chosen)
+    metrics = {"steps": 0.0, "seconds": time.monotonic() - began, "trajectory_mm": error.distance}
+    metrics |= error.metrics() if held_out else {}
+    checkpoint.save(out, model, setup, config, dataset.digest(), metrics, origin)
+    fitted = (0, metrics["seconds"], error.distance, error if held_out else None, model.parameter_count)
+    return TrainResult(out, *fitted, is_complete=True, origin=origin)
 
 
-def _report(trainer: Trainer, writer: SummaryWriter, on_progress: Callable[[Progress], None]) -> None:
-    """Tell TensorBoard and the caller where the training stands."""
-    val_mm = trainer.val.position_mm if trainer.val else math.nan
+def _report(trainer: Trainer, book: Logbook, on_progress: Callable[[Progress], None]) -> None:
+    """Tell the logbook and the caller where the training stands."""
     rate = trainer.learning_rate()
-    for name, value in (("loss", trainer.loss), ("val_position_mm", val_mm), ("learning_rate", rate)):
-        if math.isfinite(value):
-            writer.add_scalar(name, value, trainer.step)
-    on_progress(Progress(trainer.step, trainer.fraction, trainer.loss, val_mm, rate, trainer.elapsed_s))
+    errors = trainer.val.metrics() if trainer.val else {}
+    book.add({"loss": trainer.loss, "learning_rate": rate, **errors}, trainer.step)
+    on_progress(Progress(trainer.step, trainer.fraction, trainer.loss, trainer.val, rate, trainer.elapsed_s))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from il_policy.arrays import ArraySpec
 from il_policy.config import Head, TrainConfig, plain
 from il_policy.ema import EmaWeights
 from il_policy.evaluate import OpenLoopError
-from il_policy.files import read_json, write_durably
+from il_policy.files import read_sealed, write_sealed
 from il_policy.heads import make_head
 from il_policy.parallel import Processes
 from il_policy.policy import ChunkModel
+from il_policy.provenance import Origin
 from il_policy.transfer import Transfer, start_from
 from il_policy.windows import Batch, WindowSet
 
@@ -53,7 +54,7 @@ class Trainer:
             start: Checkpoint whose weights to begin with.
 
         Raises:
-            ConfigError: head one_step without a teacher.
+            ConfigError: head one_step without a teacher, or ``observe.weights`` is not of these encoders.
             CheckpointError: ``start`` cannot be read or does not fit.
         """
         torch.set_num_threads(config.threads)
@@ -67,8 +68,9 @@ class Trainer:
         self.sampler = dataset.sampler(train, config.curriculum)
         self.val_data = dataset.batch(held_out) if held_out else None
         self.transfer = Transfer((), ())
+        self.origin = Origin(episodes=len(dataset.arrays))
         self._build(teacher, start)
-        self.augment = dataset.noise(config.augment)
+        self.augment = dataset.noise(config.augment, self.data)
         self.ema = EmaWeights(self.model, config.ema_power, config.ema_max)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -78,7 +80,8 @@ class Trainer:
         self.step, self.elapsed_s, self.loss = 0, 0.0, math.nan
         self.val: OpenLoopError | None = None
         self.best: dict[str, Tensor] | None = None  # weights of the best validation, kept if patience is limited
-        self.best_mm, self.misses, self._validated = math.inf, 0, -1
+        self.best_val: OpenLoopError | None = None
+        self.misses, self._validated = 0, -1
 
     def _build(self, teacher: ChunkModel | None, start: Path | None) -> None:
         """Model and head: fresh, from another checkpoint's weights, or a copy of the teacher."""
@@ -88,6 +91,7 @@ class Trainer:
             self.model = self.dataset.new_model(config)
         if teacher is not None:
             self.model.load_state_dict(teacher.state_dict())  # its normalisers too: same noise, same chunk
+            self.transfer = Transfer(tuple(teacher.state_dict()), ())
             if self.model.eyes is not None:
                 self.model.eyes.requires_grad_(False)
             self.model.to(config.device)
@@ -96,6 +100,8 @@ class Trainer:
         self.model.input_norm.fit(self.data.inputs.numpy())
         rows = self.data.action.flatten(0, 1) if config.hold_at_end else self.data.action[~self.data.is_pad]
         self.model.action_norm.fit(rows.numpy())
+        if config.observe.weights and self.model.eyes is not None:
+            self.model.eyes.begin_with(Path(config.observe.weights))
         if start is not None:
             self.transfer = start_from(self.model, start)
         self.model.to(config.device)
@@ -166,8 +172,9 @@ class Trainer:
             model = self.averaged_model()
             self.val = self.dataset.judge(model, self.config, self.val_data)
             self.misses += 1
-            if self.config.patience and self.val.position_mm < self.best_mm:
-                self.best_mm, self.misses = self.val.position_mm, 0
+            best = math.inf if self.best_val is None else self.best_val.distance
+            if self.config.patience and self.val.distance < best:
+                self.best_val, self.misses = self.val, 0
                 self.best = {k: v.clone() for k, v in model.state_dict().items()}
         self.misses = int(self.processes.agree(self.misses))
         return self.val
@@ -178,22 +185,23 @@ class Trainer:
         if not self.processes.is_main:
             return
         metrics = {"steps": float(self.step), "seconds": self.elapsed_s, "loss": self.loss}
-        if self.val is not None:
-            metrics["val_position_mm"] = self.best_mm if self.best is not None else self.val.position_mm
-        checkpoint.save(self.out, self.served_model(), self.setup, self.config, self.data_digest, metrics)
+        served = self.val if self.best is None else self.best_val
+        if served is not None:
+            metrics |= served.metrics()
+        checkpoint.save(self.out, self.served_model(), self.setup, self.config, self.data_digest, metrics, self.origin)
         name, sha256 = checkpoint.write_tensors(self.out, "training", self._tensors(generators))
         state = {
             "tensors": name,
             "sha256": sha256,
             "step": self.step,
             "elapsed_s": self.elapsed_s,
+            "loss": self.loss if math.isfinite(self.loss) else None,
             "config": comparable(self.config),
             "data_digest": self.data_digest,
-            "val": asdict(self.val) if self.val else None,
-            "best_mm": self.best_mm if self.best is not None else None,
+            "best_val": asdict(self.best_val) if self.best_val else None,
             "misses": self.misses,
         }
-        write_durably(self.out / STATE, json.dumps(state, indent=1).encode())
+        write_sealed(self.out / STATE, state)
         checkpoint.remove_others(self.out, "training", name)
 
     def _tensors(self, generators: list[Tensor]) -> dict[str, Tensor]:
@@ -210,7 +218,7 @@ class Trainer:
         Raises:
             CheckpointError: nothing to resume, other data or other settings, or damaged files.
         """
-        state = read_json(self.out / STATE, checkpoint.AGAIN)
+        state = read_sealed(self.out / STATE, checkpoint.AGAIN)
         try:
             before = comparable(from_mapping(TrainConfig, state.get("config"), str(self.out / STATE)))
         except ConfigError:
@@ -227,9 +235,14 @@ class Trainer:
             self._restore(tensors)
             self.step, self.elapsed_s = int(state["step"]), float(state["elapsed_s"])
             self.misses = int(state["misses"])
+            loss = state.get("loss")
+            self.loss = math.nan if loss is None else float(loss)
             if self.best is not None:
-                self.best_mm = float(state["best_mm"])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+                self.best_val = from_mapping(OpenLoopError, _best_of(state), str(self.out / STATE))
+            known = checkpoint.read_stored(self.out).origin
+            if known is not None:  # what it began with is not what it goes on from
+                self.origin = replace(self.origin, parent=known.parent)
+        except (ConfigError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(self.out / STATE, f"cannot resume: {error}; train anew") from error
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
@@ -251,6 +264,13 @@ class Trainer:
         self.generator.set_state(generators[str(self.processes.rank)])
 
 
+def _best_of(state: Mapping[str, object]) -> object:
+    """Error of the best validation; release 0.1 kept its distance only."""
+    if "best_mm" in state:
+        return {"distance": state["best_mm"], "unit": "mm", "numbers": [], "samples": 0}
+    return state["best_val"]
+
+
 def comparable(config: TrainConfig) -> dict[str, object]:
-    """Settings a resumed training must share; when to stop may differ."""
-    return plain(replace(config, steps=1, max_seconds=0.0, threads=1, patience=config.patience and 1))
+    """Settings a resumed training must share; when to stop and whom to tell may differ."""
+    return plain(replace(config, steps=1, max_seconds=0.0, threads=1, patience=config.patience and 1, wandb=""))

@@ -26,7 +26,8 @@ from il_policy.observe_config import ObserveConfig
 NOTHING_MORE = ObserveConfig()
 MIN_PIXELS = 12  # fewer is noise: a 40 mm cube at 1 m covers about 100 pixels of a 320x240 image
 TRIM = 2.0  # percent cut at both ends of an extent: flying pixels of real depth cameras
-TOOL, JITTER, GRIPPER = "tool", "jitter", "gripper"
+TOOL, JITTER, GRIPPER, STATE = "tool", "jitter", "gripper", "state"
+STATES = ("q.", "ee_rotation_6d.", "tau.", "wrench.")  # read by sensors, and of no common unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +139,11 @@ class ObservationEncoder:
 
         Returns:
             ``tool`` (D, 3): change per metre of a tool displacement that leaves the world in place;
-            ``jitter`` (D,) and ``gripper`` (D,): 1 where a number is a position read, or an opening.
+            ``jitter``, ``gripper`` and ``state``, each (D,): 1 where a number is a position read, an opening, or of
+            another sensor: joint position, rotation, torque, wrench.
         """
         tool = np.zeros((self.dim, 3))
-        jitter, gripper = np.zeros(self.dim), np.zeros(self.dim)
+        jitter, gripper, state = np.zeros(self.dim), np.zeros(self.dim), np.zeros(self.dim)
         for i, name in enumerate(self.names):
             axis = "xyz".find(name.split("@")[0][-1])
             is_tool, is_from_tool = name.startswith("ee_position."), ".from_tool." in name
@@ -149,7 +151,12 @@ class ObservationEncoder:
                 tool[i, axis] = 1.0 if is_tool else -1.0
             jitter[i] = float(is_tool or is_from_tool or ".position." in name)
             gripper[i] = float(name.startswith("gripper"))
-        return {TOOL: tool, JITTER: jitter, GRIPPER: gripper}
+            state[i] = float(name.startswith(STATES))
+        return {TOOL: tool, JITTER: jitter, GRIPPER: gripper, STATE: state}
+
+    def hear(self, instruction: str) -> None:
+        """Make an instruction ready before a plan waits for it."""
+        self._extras.hear(instruction)
 
     def encode(self, window: Sequence[Observation], instruction: str = "") -> Array:
         """Input vector of a window of ``n_obs`` observations, oldest first, (D,), NaN = not seen.

@@ -128,6 +128,7 @@ class ArmTranslator:
 
     def instruct(self, text: str) -> None:
         """Say what to do, for policies that listen; empty = the task file's instruction."""
+        self.encoder.hear(text)
         self._instruction = text
 
     def inputs(self, window: Sequence[Observation]) -> Array:

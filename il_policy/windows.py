@@ -32,6 +32,8 @@ class EpisodeArrays:
         pixels: What encoders look at at each tick, by name, (N, ...).
         weight: How much its windows count.
         difficulty: How hard it is; larger is harder.
+        views: Place of the cameras of clouds in base [m], and the direction they look along, by camera, (N, 2, 3);
+            only noise needs it.
     """
 
     name: str
@@ -42,6 +44,7 @@ class EpisodeArrays:
     pixels: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     weight: float = 1.0
     difficulty: float = 0.0
+    views: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +56,28 @@ class Batch:
         action: (B, H, Da).
         is_pad: (B, H), true where no demonstrated row exists.
         pixels: What encoders look at, by name, (B, ...).
+        views: Where the cameras of clouds were and looked, in base, by camera, (B, 2, 3); see ``EpisodeArrays``.
     """
 
     inputs: Tensor
     action: Tensor
     is_pad: Tensor
     pixels: Mapping[str, Tensor] = field(default_factory=dict)
+    views: Mapping[str, Tensor] = field(default_factory=dict)
 
     def take(self, chosen: Tensor | slice) -> Batch:
         """Some of the windows, in that order."""
         pixels = {name: tensor[chosen] for name, tensor in self.pixels.items()}
-        return Batch(self.inputs[chosen], self.action[chosen], self.is_pad[chosen], pixels)
+        views = {name: tensor[chosen] for name, tensor in self.views.items()}
+        return Batch(self.inputs[chosen], self.action[chosen], self.is_pad[chosen], pixels, views)
 
 
 Noise = Callable[[Batch, torch.Generator], Batch]
+
+
+def spread(data: Batch) -> Tensor:
+    """Standard deviation of each input in the data, (D,); 0 where something was not always seen."""
+    return data.inputs.std(0, correction=0).nan_to_num(0.0)
 
 
 class WindowSet:
@@ -82,8 +93,8 @@ class WindowSet:
         """Model of the right sizes, untrained."""
         raise NotImplementedError
 
-    def noise(self, config: AugmentConfig) -> Noise:
-        """What makes noisy copies of batches."""
+    def noise(self, config: AugmentConfig, data: Batch) -> Noise:
+        """What makes noisy copies of batches, given all that is trained on."""
         raise NotImplementedError
 
     def judge(self, model: ChunkModel, config: TrainConfig, batch: Batch) -> OpenLoopError:
@@ -120,6 +131,7 @@ class WindowSet:
             torch.from_numpy(np.concatenate([a.actions for a in chosen])).float(),
             torch.from_numpy(np.concatenate([a.is_pad for a in chosen])),
             {k: torch.from_numpy(np.concatenate([a.pixels[k] for a in chosen])) for k in chosen[0].pixels},
+            {k: torch.from_numpy(np.concatenate([a.views[k] for a in chosen])).float() for k in chosen[0].views},
         )
 
 

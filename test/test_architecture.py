@@ -22,6 +22,7 @@ ONLY_IN = {  # library -> places of the packages that may import it
     "diffusers": ("il_policy/",),
     "safetensors": ("il_policy/",),
     "accelerate": ("il_policy/",),
+    "wandb": ("il_policy/logbook.py",),
     "onnxruntime": ("il_policy/serving/",),
     "openvino": ("il_policy/serving/",),
     "gmr": ("il_policy/primitives/",),

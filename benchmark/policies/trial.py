@@ -63,15 +63,34 @@ class Recipe:
 
 def settings_of(recipe: Recipe, task: str, demonstrations: int, teacher: Recipe | None = None) -> Values:
     """All that a training depends on."""
-    from il_policy.config import plain
-
     values: Values = {
         "task": task,
         "spec": recipe.setup(task).digest,
         "demonstrations": demonstrations,
-        "train": plain(recipe.train_config()),
+        "train": unusual(recipe.train_config()),
     } | ({"edition": edition(task)} if edition(task) else {})
     return values | ({"teacher": settings_of(teacher, task, demonstrations)} if teacher else {})
+
+
+def unusual(config: Any) -> Values:  # noqa: ANN401 - a TrainConfig
+    """Settings that are not as they are by default: one that is new, and that nobody uses, makes no other training."""
+    from il_policy.config import TrainConfig, plain
+
+    return _differences(plain(config), plain(TrainConfig(config.policy, config.head))) | {
+        "policy": config.policy,
+        "head": config.head.value,
+    }
+
+
+def _differences(values: Values, usual: Values) -> Values:
+    found = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(usual[key], dict):
+            inner = _differences(value, usual[key])
+            found |= {key: inner} if inner else {}
+        elif value != usual[key]:
+            found[key] = value
+    return found
 
 
 def folder_of(keeper: Keeper, recipe: Recipe, settings: Values) -> Path:

@@ -13,17 +13,33 @@ from il_policy.config import AugmentConfig
 GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
 
 
-def augment_pixels(pixels: Mapping[str, Tensor], c: AugmentConfig, generator: torch.Generator) -> dict[str, Tensor]:
+NO_VIEWS: Mapping[str, Tensor] = {}
+
+
+def augment_pixels(
+    pixels: Mapping[str, Tensor],
+    c: AugmentConfig,
+    generator: torch.Generator,
+    views: Mapping[str, Tensor] = NO_VIEWS,
+) -> dict[str, Tensor]:
     """Disturbed copies, by name; each sample and camera by its own amount.
 
     Colour and depth of one camera move together: a nudge of the camera is drawn once for both.
+
+    Args:
+        pixels: What encoders look at.
+        c: How much.
+        generator: Of the chance.
+        views: Place and viewing direction of the cameras of clouds, by camera, (B, 2, 3).
     """
     nudges: dict[str, Tensor] = {}
     disturbed = {}
     for name, tensor in pixels.items():
         kind, camera = name.split(".", 1)
         if kind == "points":
-            disturbed[name] = nudge_points(tensor, c.camera_m, c.camera_rad, generator)
+            noisy = tensor if not c.depth_m else cloud_noise(tensor, views[camera], c.depth_m, generator)
+            left = noisy if not c.depth_dropout else cloud_dropout(noisy, c.depth_dropout, generator)
+            disturbed[name] = nudge_points(left, c.camera_m, c.camera_rad, generator)
             continue
         if camera not in nudges:
             nudges[camera] = draw_nudge(len(tensor), tensor.shape[-1], c.shift_px, c.camera_rad, generator)
@@ -78,6 +94,34 @@ def depth_noise(depth_m: Tensor, at_1m: float, dropout: float, generator: torch.
     if dropout:
         depth = torch.where(torch.rand(depth.shape, generator=generator) < dropout, 0.0, depth)
     return depth.to(depth_m.dtype)
+
+
+def cloud_noise(points: Tensor, view: Tensor, at_1m: float, generator: torch.Generator) -> Tensor:
+    r"""Clouds (B, N, 6) with the noise of :func:`depth_noise`: every point moves along the ray that measured it.
+
+    .. math:: p' = o + (p - o) \left(1 + \frac{\epsilon}{z}\right), \qquad z = (p - o) \cdot e_z, \qquad
+              \epsilon \sim \mathcal N\big(0, (\sigma_1 z^2)^2\big)
+
+    with the camera at o looking along e_z.
+
+    Args:
+        points: Position in base [m], colour.
+        view: o and e_z in base, (B, 2, 3).
+        at_1m: :math:`\sigma_1`, standard deviation at 1 m [m].
+        generator: Of the noise.
+    """
+    ray = points[..., :3] - view[:, None, 0]
+    z = (ray * view[:, None, 1]).sum(-1, keepdim=True)
+    stretch = 1.0 + at_1m * z * torch.randn(z.shape, generator=generator)
+    return torch.cat([view[:, None, 0] + ray * stretch.clamp(min=0.0), points[..., 3:]], dim=-1)
+
+
+def cloud_dropout(points: Tensor, dropout: float, generator: torch.Generator) -> Tensor:
+    """Clouds (B, N, 6) without part of their points; one that is left stands in, which a set does not notice."""
+    is_lost = torch.rand(points.shape[:2], generator=generator) < dropout
+    draw = torch.rand(points.shape[:2], generator=generator).masked_fill(is_lost, -1.0)
+    stand_in = points[torch.arange(len(points)), draw.argmax(1)]
+    return torch.where(is_lost[..., None], stand_in[:, None], points)
 
 
 def nudge_points(points: Tensor, std_m: float, std_rad: float, generator: torch.Generator) -> Tensor:

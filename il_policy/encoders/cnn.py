@@ -54,34 +54,3 @@ class KeypointCnn(nn.Module):
     def forward(self, picture: Tensor) -> Tensor:
         """Picture (B, C, H, W) of numbers about 1 -> (B, 2 K)."""
         return spatial_softmax(self.sharpness * self.body(picture))
-
-
-class RgbEye(nn.Module):
-    """Colour bytes -> features."""
-
-    def __init__(self, channels: Sequence[int], keypoints: int) -> None:
-        """Build the convolutions."""
-        super().__init__()
-        self.cnn = KeypointCnn(3, channels, keypoints)
-        self.dim = self.cnn.dim
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        """(B, 3, H, W) in 0..255 -> (B, dim)."""
-        return self.cnn(rgb.float() / 127.5 - 1.0)
-
-
-class DepthEye(nn.Module):
-    """Depth with holes -> features; the network is told which pixels were measured."""
-
-    def __init__(self, channels: Sequence[int], keypoints: int, max_m: float) -> None:
-        """Build the convolutions for depths up to ``max_m`` [m]."""
-        super().__init__()
-        self.cnn = KeypointCnn(2, channels, keypoints)
-        self.dim, self._max_m = self.cnn.dim, max_m
-
-    def forward(self, depth_m: Tensor) -> Tensor:
-        """(B, 1, H, W) [m], what is not in (0, max_m] is missing -> (B, dim)."""
-        depth = depth_m.float()
-        is_valid = (depth > 0) & (depth <= self._max_m)
-        near = torch.where(is_valid, 1.0 - 2.0 * depth / self._max_m, 0.0)  # 1 at the lens, -1 at the limit
-        return self.cnn(torch.cat([near, is_valid.float()], dim=1))

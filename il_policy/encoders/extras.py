@@ -16,14 +16,27 @@ class Extras:
     """Lays out and fills the part of the input vector that ``ObserveConfig`` asks for."""
 
     def __init__(self, setup: Setup, config: ObserveConfig) -> None:
-        """Take names from robot and settings."""
+        """Take names from robot and settings.
+
+        Raises:
+            ConfigError: the text encoder is not installed.
+        """
         self._config, self._default = config, setup.task.instruction
-        self._known: dict[str, Array] = {}
         torque = [f"tau.{i}" for i in range(setup.robot.nq)] if config.torque else []
         wrench = [f"wrench.{a}" for a in ("fx", "fy", "fz", "tx", "ty", "tz")] if config.wrench else []
-        said = config.language is not Language.NONE
+        said = config.language != Language.NONE
+        self.hear("")  # an encoder that is missing is told now
         language = [f"language.{i}" for i in range(config.language_dim)] if said else []
         self.names = (*torque, *wrench, *language)
+
+    def hear(self, instruction: str) -> None:
+        """Encode an instruction before a plan waits for it; a model may take a second to load.
+
+        Raises:
+            ConfigError: no such encoder is installed.
+        """
+        if self._config.language != Language.NONE:
+            encode_text(self._config.language, instruction or self._default, self._config.language_dim)
 
     def encode(self, observation: Observation, instruction: str = "") -> Array:
         """Numbers of one tick, in the order of ``names``.
@@ -45,9 +58,6 @@ class Extras:
                 problem = "no wrench, but the policy observes it"
                 raise EpisodeError(where, f"{problem}; say 'wrench: true' in the task and record the force sensor")
             parts.append(observation.wrench)
-        if self._config.language is not Language.NONE:
-            text = instruction or self._default
-            if text not in self._known:
-                self._known[text] = encode_text(self._config.language, text, self._config.language_dim)
-            parts.append(self._known[text])
+        if self._config.language != Language.NONE:
+            parts.append(encode_text(self._config.language, instruction or self._default, self._config.language_dim))
         return np.concatenate(parts)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from il_policy.encoders.cnn import DepthEye, RgbEye
+from il_policy.encoders.pictures import DepthEye, RgbEye
 from il_policy.encoders.pixels import blank
 from il_policy.encoders.points import PointEye
+from il_policy.encoders.weights import begin_with
 from il_policy.observe_config import ObserveConfig
 
 
@@ -21,9 +23,9 @@ class Eyes(nn.Module):
         super().__init__()
         eyes: dict[str, RgbEye | DepthEye | PointEye] = {}
         for name in config.rgb:
-            eyes[f"rgb_{name}"] = RgbEye(config.channels, config.keypoints)
+            eyes[f"rgb_{name}"] = RgbEye(config)
         for name in config.depth:
-            eyes[f"depth_{name}"] = DepthEye(config.channels, config.keypoints, config.depth_max_m)
+            eyes[f"depth_{name}"] = DepthEye(config)
         for name in config.points:
             eyes[f"points_{name}"] = PointEye(config.point_features)
         sizes = [eye.dim for eye in eyes.values()]
@@ -35,6 +37,16 @@ class Eyes(nn.Module):
         """Pictures (B, ...) by name -> (B, dim), in the config's order."""
         seen = [eye(pixels[name]) for name, eye in zip(self.names, self.eyes.values(), strict=True)]
         return torch.cat(seen, dim=-1)
+
+    def begin_with(self, path: Path) -> None:
+        """Fill the encoders of all pictures with the weights of a file, see :mod:`il_policy.encoders.weights`.
+
+        Raises:
+            ConfigError: unreadable, or not the weights of such an encoder.
+        """
+        for eye in self.eyes.values():
+            if isinstance(eye, RgbEye | DepthEye):
+                begin_with(eye.cnn, path)
 
 
 def make_eyes(config: ObserveConfig) -> Eyes | None:

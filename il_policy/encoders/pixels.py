@@ -110,9 +110,19 @@ class PixelReader:
         pixels |= {f"rgb.{n}": small_rgb(observation.images[n], c.side) for n in c.rgb}
         pixels |= {f"depth.{n}": small_depth(observation.images[n], c.side, c.depth_max_m) for n in c.depth}
         for n in c.points:
-            frame, camera = observation.images[n], self._cameras[n]
-            T = camera.T_mount_optical
-            if camera.mount is Mount.EE:
-                T = tool_pose_at(frame.stamp_ns, observation, previous) @ T
-            pixels[f"points.{n}"] = cloud(frame, T, c.point_count, c.depth_max_m)
+            T = self._pose(n, observation, previous)
+            pixels[f"points.{n}"] = cloud(observation.images[n], T, c.point_count, c.depth_max_m)
         return pixels
+
+    def views(self, observation: Observation, previous: Observation) -> dict[str, Array]:
+        """Where the cameras of clouds were, and along what they looked: place [m] and z axis in base, (2, 3) each."""
+        poses = {n: self._pose(n, observation, previous) for n in self._config.points}
+        return {n: np.stack([T[:3, 3], T[:3, 2]]) for n, T in poses.items()}
+
+    def _pose(self, name: str, observation: Observation, previous: Observation) -> Array:
+        """``T_base_optical`` of a camera when its picture was taken."""
+        camera = self._cameras[name]
+        if camera.mount is not Mount.EE:
+            return camera.T_mount_optical
+        stamp_ns = observation.images[name].stamp_ns
+        return tool_pose_at(stamp_ns, observation, previous) @ camera.T_mount_optical

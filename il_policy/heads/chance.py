@@ -23,7 +23,7 @@ def uniforms(noise: Tensor, count: int) -> Tensor:
     sums = torch.stack(
         [flat[:, i::count].sum(1) / math.sqrt(len(range(i, flat.shape[1], count))) for i in range(count)], 1
     )
-    return torch.special.ndtr(sums)
+    return 0.5 * (1.0 + torch.erf(sums / math.sqrt(2.0)))  # not special.ndtr, which ONNX lacks
 
 
 def choose(logits: Tensor, u: Tensor) -> Tensor:

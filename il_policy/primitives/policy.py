@@ -14,6 +14,7 @@ from il_core.geometry import Array
 from il_core.types import ActionChunk, Observation
 from il_policy.config import ActionEncoding, TrainConfig
 from il_policy.dataset import ChunkDataset
+from il_policy.evaluate import OpenLoopError, summed
 from il_policy.primitives import PRIMITIVES
 from il_policy.primitives.base import Primitive, resample
 from il_policy.tool_codec import ActionCodec
@@ -125,14 +126,13 @@ class TrajectoryPolicy:
         """Rows for the whole run, one per tick, absolute, (N, Da)."""
         return self._primitive.plan(context, self._ticks)
 
-    def error_mm(self, dataset: ChunkDataset, episodes: Sequence[int]) -> float:
-        """Mean distance of the tool's targets from those of episodes, at equal phase [mm]."""
-        errors = []
+    def error(self, dataset: ChunkDataset, episodes: Sequence[int]) -> OpenLoopError:
+        """How far the targets are from those of episodes, at equal phase."""
+        differences = []
         for i in episodes:
             context, targets = demonstration(dataset, i)
-            difference = self.trajectory(context)[:, :3] - resample(targets, self._ticks)[:, :3]
-            errors.append(1000.0 * np.linalg.norm(difference, axis=1).mean())
-        return float(np.mean(errors))
+            differences.append(self.trajectory(context) - resample(targets, self._ticks))
+        return summed(torch.from_numpy(np.concatenate(differences)), self._codec.numbers, len(differences))
 
     def predict(self, window: Sequence[Observation]) -> ActionChunk:
         """The next ``horizon`` rows of the run; at its end the last one stays.

@@ -35,6 +35,12 @@ class DoubtPublisher:
         self._help = node.create_publisher(String, topics.POLICY_HELP, qos.LATCHED)
         self.sentence = ""
 
+    def lead_to(self, act: Doubt) -> None:
+        """Let doubt lead to something else from now on; a call for help that is out is taken back."""
+        if self.act is Doubt.HELP and act is not Doubt.HELP and self.sentence:
+            self._help.publish(String(data=""))
+        self.act = act
+
     def tell(self, report: Report) -> None:
         """Publish how the last plan came about; nothing where the checkpoint was never calibrated."""
         if math.isnan(report.score):

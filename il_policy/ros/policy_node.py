@@ -6,14 +6,18 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 import il_policy
 from il_core import topics
 from il_core.config import Setup, load_setup
-from il_core.errors import ConfigError, StaleStreamError
+from il_core.errors import ConfigError, IlError, StaleStreamError
+from il_core.parameters import setting
 from il_core.ros import convert, qos
 from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Level
@@ -25,6 +29,8 @@ from il_policy.ros.doubts import DoubtPublisher
 from il_policy.ros.intake import ObservationIntake
 from il_policy.serving.acting import WorkingPolicy
 from il_policy.serving.config import ServeConfig, load_serve_config
+from il_policy.serving.handover import ahead
+from il_policy.serving.latency import lead_ns, wait_ns
 from il_policy.serving.policy import ServedPolicy
 from il_policy.serving.remote.client import RemotePolicy, parse_address
 from il_policy.serving.remote.link import read_key
@@ -47,6 +53,7 @@ class PolicyParams:
         serving: Name in config/serve/ or path.
         remote: ``host:port`` of an inference server; empty means plans are made here.
         key: File with the key of that server.
+        instruction: What to do, for policies that listen; empty means the task file's instruction.
     """
 
     checkpoint: str = ""
@@ -56,6 +63,7 @@ class PolicyParams:
     serving: str = "default"
     remote: str = ""
     key: str = ""
+    instruction: str = setting("", is_dynamic=True)
 
     def demand_source(self) -> None:
         """A policy needs a checkpoint, or a server and its key.
@@ -79,9 +87,11 @@ def make_policy(params: PolicyParams, setup: Setup, config: ServeConfig) -> Work
     """
     policy: WorkingPolicy
     if params.remote:
-        policy = RemotePolicy(setup, *parse_address(params.remote), read_key(Path(params.key)), params.seed)
+        address, key, lead = parse_address(params.remote), read_key(Path(params.key)), lead_ns(config, setup.task)
+        policy = RemotePolicy(setup, *address, key, params.seed, lead_ns=lead)
     else:
         policy = il_policy.load(params.checkpoint, setup, params.seed, config)
+    policy.instruct(params.instruction)
     policy.warm_up()
     return policy
 
@@ -93,6 +103,7 @@ class PolicyNode(ManagedNode):
         """Declare parameters; the checkpoint is loaded when the node is configured."""
         super().__init__("policy")
         self._params = self.parameters(PolicyParams)
+        self.add_on_set_parameters_callback(self._hear)
         self._now_ns = RosClock(self).now_ns
         self._worker: InferenceWorker | None = None
         self._doubt_params: Parameters[ServeConfig] | None = None
@@ -109,6 +120,7 @@ class PolicyNode(ManagedNode):
         serving = load_serve_config(params.serving)
         self._doubt_params = Parameters(self, ServeConfig, default=serving, names=DOUBT, on_change=self._doubt)
         self._policy = make_policy(params, setup, self._doubt_params.value)
+        self._wait_ns = wait_ns(serving)
         self._session = PolicySession(setup.task)
         self._late, self._reason = 0, ""
         self._publisher = self.create_publisher(MultiDOFJointTrajectory, topics.POSE_CHUNK, qos.COMMAND)
@@ -138,9 +150,19 @@ class PolicyNode(ManagedNode):
 
     def _doubt(self, config: ServeConfig) -> None:
         """Change what doubt leads to: at once, the limit from the next run on; a server keeps its own settings."""
-        self._doubts.act = config.doubt
+        self._doubts.lead_to(config.doubt)
         if isinstance(self._policy, ServedPolicy):
             self._policy.config = config
+
+    def _hear(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
+        """Take a new instruction from the next plan on, or say why the policy does not."""
+        said = [p.value for p in parameters if p.name == "instruction" and isinstance(p.value, str)]
+        try:
+            if said and self._worker is not None:
+                self._policy.instruct(said[-1])
+        except IlError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Start a new run, or end it: then no chunk is published any more."""
@@ -164,7 +186,7 @@ class PolicyNode(ManagedNode):
 
     def _poll(self) -> None:
         try:
-            window = self._session.poll(self._now_ns())
+            window = self._session.poll(self._now_ns() - self._wait_ns)
         except StaleStreamError as error:
             self._reason = self._explain(error)
             return
@@ -174,6 +196,7 @@ class PolicyNode(ManagedNode):
 
     def _publish(self, chunk: ActionChunk) -> None:
         """Called by the worker; a chunk that starts in the past is still good, its first rows are skipped."""
+        chunk = ahead(chunk, self._policy.lead_ns)
         self._publisher.publish(convert.pose_chunk_msg(chunk))
         now_ns = self._now_ns()
         self._late += now_ns > chunk.start_ns
@@ -207,6 +230,7 @@ class PolicyNode(ManagedNode):
             "runtime": self._policy.runtime,
             "steps": plan.steps,
             "frozen_rows": plan.frozen,
+            "lead_ms": f"{self._policy.lead_ns / 1e6:.0f}",
             "doubt": f"{plan.score:.3f}",
             "chunks": worker.chunks,
             "late_chunks": self._late,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from il_core.config import Setup
+from il_core.errors import ConfigError
 from il_core.types import ActionChunk, ArmCommand, Observation
 from il_policy.serving.anytime import Latency
 from il_policy.translate import Rhythm, Seen
@@ -58,10 +59,12 @@ class Acting(Generic[Seen]):
     Attributes:
         latency: Told how late each plan came into force; plans are joined accordingly.
         report: How the last plan came about.
+        lead_ns: How much earlier a row is sent than it is wanted, because the arm comes that much later [ns].
     """
 
     latency: Latency
     report: Report
+    lead_ns: int = 0
     _seen: deque[Seen] | None = None
     _acting: ActionChunk | None = None
 
@@ -88,7 +91,7 @@ class Acting(Generic[Seen]):
         raise NotImplementedError
 
     def followed(self, observation: Seen) -> tuple[ActionChunk, int]:
-        """The plan in force after an observation, and the instant wanted next [ns].
+        """The plan in force after an observation, and the instant of it that is wanted next, the lead included [ns].
 
         Plans anew every ``n_execute`` ticks, and whenever the plan in hand does not cover the next tick. An
         observation that is not later than the last one begins a new rollout.
@@ -101,7 +104,7 @@ class Acting(Generic[Seen]):
             self._seen = deque([observation] * rhythm.n_obs, maxlen=rhythm.n_obs)
         else:
             self._seen.append(observation)
-        wanted_ns = observation.tick_ns + rhythm.dt_ns
+        wanted_ns = observation.tick_ns + rhythm.dt_ns + self.lead_ns
         plan = self._acting
         # Half a tick: counted ticks and their rounded period differ by some nanoseconds.
         due_ns = rhythm.n_execute * rhythm.dt_ns - rhythm.dt_ns // 2
@@ -130,10 +133,20 @@ class WorkingPolicy(Acting[Observation]):
         task = self.setup.task
         return Rhythm(task.n_obs, task.n_execute, task.dt_ns)
 
+    def instruct(self, text: str) -> None:
+        """Say what to do from the next plan on; empty = the task file's instruction.
+
+        Raises:
+            ConfigError: this policy was not trained to listen.
+        """
+        if text:
+            step = "train it with observe.language, or leave the instruction empty"
+            raise ConfigError("instruction", f"got '{text}', but the policy ({self.runtime}) does not listen; {step}")
+
     def act(self, observation: Observation) -> ArmCommand | JointCommand:
         """What is wanted until the next tick: call it once per tick, in order; see :meth:`followed`."""
         plan, wanted_ns = self.followed(observation)
         gripper = plan.gripper_at(wanted_ns)
         opening = 1.0 if gripper is None else gripper
         kind = ArmCommand if plan.q_des is None else JointCommand
-        return kind(wanted_ns, plan.at(wanted_ns), opening)
+        return kind(wanted_ns - self.lead_ns, plan.at(wanted_ns), opening)

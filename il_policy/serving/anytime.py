@@ -28,9 +28,14 @@ class Latency(Protocol):
 class LatencyWindow:
     """Sliding 95th percentile of the time from an observation to the plan made from it."""
 
-    def __init__(self, assumed_ns: int) -> None:
-        """Begin with an assumption."""
-        self._assumed_ns = assumed_ns
+    def __init__(self, assumed_ns: int, lead_ns: int = 0) -> None:
+        """Begin with an assumption.
+
+        Args:
+            assumed_ns: Until enough plans were measured [ns].
+            lead_ns: How much plans are sent ahead: so many more of their rows pass before they are in force [ns].
+        """
+        self._assumed_ns, self._lead_ns = assumed_ns, lead_ns
         self._ns: deque[int] = deque(maxlen=KEEP)
 
     def add(self, latency_ns: int) -> None:
@@ -44,10 +49,10 @@ class LatencyWindow:
         self._ns.append(latency_ns)
 
     def p95_ns(self) -> int:
-        """The percentile, or the assumption while there is too little to say [ns]."""
+        """The percentile, or the assumption while there is too little to say, and the lead [ns]."""
         if len(self._ns) < ENOUGH:
-            return max([self._assumed_ns, *self._ns])
-        return int(percentiles(self._ns, 95)[0])
+            return max([self._assumed_ns, *self._ns]) + self._lead_ns
+        return int(percentiles(self._ns, 95)[0]) + self._lead_ns
 
 
 class StepBudget:

@@ -6,7 +6,6 @@ the normaliser, and nothing in them is run as Python. Like ``policy.json`` it is
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,14 +22,15 @@ from safetensors.numpy import save as save_tensors
 from il_core.config import Setup, from_mapping
 from il_core.errors import CheckpointError, ConfigError, SpecMismatchError
 from il_core.spec import RobotSpec, TaskSpec
+from il_policy import files
 from il_policy.arrays import ArraySpec
 from il_policy.data_config import ActionEncoding, EnsembleConfig
-from il_policy.files import read_checked, write_durably, write_named
-from il_policy.files import read_json as read_small
+from il_policy.files import read_checked, write_named, write_sealed
 from il_policy.observe_config import ObserveConfig
 from il_policy.serving.levels import SamplerSpec
+from il_policy.specs import check_specs
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = files.FORMAT_VERSION
 FILE = "serving.json"
 AGAIN = "export again"
 _NAME = re.compile(r"[a-z_]+-[0-9a-f]{12}\.(onnx|xml|bin|safetensors)")
@@ -100,6 +100,7 @@ class Artifact(Exported):
         robot: The robot.
         action_encoding: What the numbers of a row mean.
         observed_ticks: Ticks of proprioception used.
+        specs_sha256: Digest of robot and task; see :mod:`il_policy.specs`.
     """
 
     spec_digest: str
@@ -107,6 +108,11 @@ class Artifact(Exported):
     robot: RobotSpec
     action_encoding: ActionEncoding
     observed_ticks: int
+    specs_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a robot and task that are not those that were written."""
+        check_specs(self.robot, self.task, self.specs_sha256)
 
     def setup(self) -> Setup:
         """Robot and task as the policy knows them; the description files are not looked for."""
@@ -177,7 +183,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any nesting of plain values
 
 def save_artifact(directory: Path, artifact: Exported) -> None:
     """Commit: from now on the graphs are in force; files of an older export are removed."""
-    write_durably(directory / FILE, json.dumps(plain(asdict(artifact)), indent=1).encode())
+    write_sealed(directory / FILE, plain(asdict(artifact)))
     keep = {artifact.tensors.name, *(f.name for f in artifact.graphs.values())}
     for path in directory.glob("serving*-*"):
         if path.name not in keep and _NAME.fullmatch(path.name):
@@ -204,10 +210,7 @@ def read_array_artifact(directory: Path) -> ArrayArtifact:
 
 def _artifact(directory: Path, kind: type[E]) -> E:
     path = directory / FILE
-    values = read_json(path)
-    if values.get("format_version") != FORMAT_VERSION:
-        got = values.get("format_version")
-        raise CheckpointError(path, f"format_version is {got!r}, this release reads {FORMAT_VERSION}; export again")
+    values = read_sealed(path)
     if ("arrays" in values) != (kind is ArrayArtifact):
         right = "il_policy.generic.load" if "arrays" in values else "il_policy.load"
         raise CheckpointError(directory, f"is another kind of policy; use it through {right}")
@@ -218,12 +221,21 @@ def _artifact(directory: Path, kind: type[E]) -> E:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a small JSON object.
+    """Read a small JSON object of others.
 
     Raises:
         CheckpointError: missing, too large, or not a JSON object.
     """
-    return read_small(path, AGAIN)
+    return files.read_json(path, AGAIN)
+
+
+def read_sealed(path: Path, again: str = AGAIN) -> dict[str, Any]:
+    """Read a JSON object of ours; ``again`` says how to make it anew.
+
+    Raises:
+        CheckpointError: missing, too large, not a JSON object, of another version, or changed since it was written.
+    """
+    return files.read_sealed(path, again)
 
 
 def check_current(directory: Path, artifact: Exported) -> None:
@@ -233,7 +245,7 @@ def check_current(directory: Path, artifact: Exported) -> None:
         CheckpointError: policy.json names other weights than the graphs were made from.
     """
     manifest = directory / "policy.json"
-    if manifest.exists() and read_json(manifest).get("weights_sha256") != artifact.weights_sha256:
+    if manifest.exists() and read_sealed(manifest).get("weights_sha256") != artifact.weights_sha256:
         raise CheckpointError(directory / FILE, "made from other weights than policy.json names; run `il export` again")
 
 

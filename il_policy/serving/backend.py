@@ -28,14 +28,22 @@ Floats = NDArray[np.float32]
 Feeds = Mapping[str, NDArray[Any]]
 ENCODE, STEP, GUIDED, WHOLE = "encode", "step", "guided", "whole"
 ONNX, OPENVINO, TORCH = "onnx", "openvino", "torch"
+CPU, CUDA = "cpu", "cuda"
 PACKAGES = {ONNX: "onnxruntime", OPENVINO: "openvino"}
 
 
 class Backend(Protocol):
-    """Computes graphs by name; used by one thread at a time."""
+    """Computes graphs by name; used by one thread at a time.
+
+    Attributes:
+        name: Of the runtime.
+        threads: Threads on the processor.
+        device: ``cpu`` or ``cuda``.
+    """
 
     name: str
     threads: int
+    device: str
 
     def has(self, graph: str) -> bool:
         """Whether that graph can be computed here."""
@@ -46,26 +54,31 @@ class Backend(Protocol):
         ...
 
 
+def place_of(backend: Backend) -> str:
+    """Where it computes, for people."""
+    return "GPU" if backend.device == CUDA else f"{backend.threads} thread(s)"
+
+
 class _GraphsOf:
     """All graphs of an export, opened in one runtime."""
 
     name: str
 
-    def __init__(self, directory: Path, artifact: Exported, threads: int = 1) -> None:
+    def __init__(self, directory: Path, artifact: Exported, threads: int = 1, device: str = CPU) -> None:
         """Load all graphs.
 
         Raises:
             CheckpointError: the export has no graphs of this format, or they are damaged.
-            ConfigError: the runtime is not installed.
+            ConfigError: the runtime is not installed, or cannot use the device.
         """
-        self.threads = threads
+        self.threads, self.device = threads, device
         self._loaded: dict[str, Any] = {}
         self._directory, self._artifact = directory, artifact
         self._prepare()
         for graph, data in _graphs(directory, artifact, self.name).items():
             try:
                 self._loaded[graph] = self._load(graph, data)
-            except CheckpointError:
+            except (CheckpointError, ConfigError):
                 raise
             except Exception as error:  # the exception classes of the runtimes share no base
                 problem = f"graph '{graph}' is refused by {PACKAGES[self.name]}: {error}"
@@ -85,7 +98,7 @@ class _GraphsOf:
 
 
 class OnnxBackend(_GraphsOf):
-    """ONNX Runtime on the CPU."""
+    """ONNX Runtime, on the processor or on a GPU."""
 
     name = ONNX
 
@@ -102,7 +115,15 @@ class OnnxBackend(_GraphsOf):
         self._options.log_severity_level = 3
 
     def _load(self, graph: str, data: bytes) -> Any:  # noqa: ANN401 - types of the runtime
-        return self._session(data, self._options, providers=["CPUExecutionProvider"])
+        if self.device != CUDA:
+            return self._session(data, self._options, providers=["CPUExecutionProvider"])
+        exact = {"use_tf32": "0"}  # else products have 10 bits, and the parity promise is gone
+        session = self._session(data, self._options, providers=[("CUDAExecutionProvider", exact)])
+        got = session.get_providers()
+        if got[0] != "CUDAExecutionProvider":  # it falls back to the processor without a word
+            problem = f"onnxruntime took {got[0]}: CUDA's libraries are missing or too old; see its documentation"
+            raise ConfigError("device 'cuda'", f"{problem}, or serve with device: cpu")
+        return session
 
     def run(self, graph: str, feeds: Feeds) -> tuple[Floats, ...]:
         """Outputs; inputs a graph does not use are left away."""
@@ -172,14 +193,14 @@ def _graphs(directory: Path, artifact: Exported, kind: str) -> dict[str, bytes]:
     return found
 
 
-def open_backend(name: str, directory: Path, artifact: Exported, threads: int = 1) -> Backend:
+def open_backend(name: str, directory: Path, artifact: Exported, threads: int = 1, device: str = CPU) -> Backend:
     """Open an exported policy in a runtime.
 
     Raises:
-        ConfigError: unknown or missing runtime.
+        ConfigError: unknown or missing runtime, or one that cannot use the device.
         CheckpointError: no graphs for it, or damaged ones.
     """
     kinds: dict[str, type[OnnxBackend] | type[OpenVinoBackend]] = {ONNX: OnnxBackend, OPENVINO: OpenVinoBackend}
     if name not in kinds:
         raise ConfigError("runtime", f"unknown runtime '{name}'; options: {', '.join(kinds)}, {TORCH}, auto")
-    return kinds[name](directory, artifact, threads)
+    return kinds[name](directory, artifact, threads, device)

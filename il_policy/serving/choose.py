@@ -1,10 +1,13 @@
-"""Which runtime, and how many threads: measured on this machine at start, not assumed."""
+"""Which runtime, and where: measured on this machine at start, not assumed.
+
+The number of threads is not measured: at start a machine is idle, and what is clearly faster then waits for
+itself many times as long once a control loop keeps a core busy. It is one unless the configuration says otherwise.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +18,34 @@ import numpy as np
 from il_core.errors import ConfigError, IlError
 from il_core.stats import percentiles
 from il_policy.encoders.pixels import blank
+from il_policy.observe_config import ObserveConfig
 from il_policy.serving.artifact import Exported
-from il_policy.serving.backend import ENCODE, PACKAGES, Backend, open_backend
+from il_policy.serving.backend import ENCODE, PACKAGES, TORCH, Backend, open_backend, place_of
+from il_policy.serving.config import Device, Runtime, ServeConfig
+from il_policy.serving.device import places, problem
+from il_policy.serving.levels import SamplerSpec
 from il_policy.serving.sampler import Request, sample
 
 log = logging.getLogger(__name__)
-CLEARLY = 1.3  # more threads must be this much faster at the 95th percentile: they take cores from others
 MAX_PLANS = 50
+MEASURE_S = 1.0  # for all measurements together
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What must be known to plan from nothing; an export says it too.
+
+    Attributes:
+        chunk_shape: Rows and numbers per row.
+        input_dim: Length of the input vector.
+        sampler: How noise becomes a chunk.
+        observe: Pictures.
+    """
+
+    chunk_shape: tuple[int, ...]
+    input_dim: int
+    sampler: SamplerSpec
+    observe: ObserveConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,66 +54,69 @@ class Timing:
 
     Attributes:
         runtime: Its name.
-        threads: Its threads.
+        place: ``GPU``, or its threads.
         p50_ms: Median of a whole plan [ms].
         p95_ms: 95th percentile [ms].
         plans: Plans measured.
     """
 
     runtime: str
-    threads: int
+    place: str
     p50_ms: float
     p95_ms: float
     plans: int
 
     def __str__(self) -> str:
         """One row of the table."""
-        return f"{self.runtime:9s} {self.threads} thread(s)  p50 {self.p50_ms:7.2f} ms  p95 {self.p95_ms:7.2f} ms"
+        return f"{self.runtime:9s} {self.place:12s}  p50 {self.p50_ms:7.2f} ms  p95 {self.p95_ms:7.2f} ms"
 
 
-def time_plans(backend: Backend, artifact: Exported, seconds: float) -> Timing:
+def time_plans(backend: Backend, sizes: Sizes | Exported, seconds: float) -> Timing:
     """Plan from observations of the real size for a while.
 
     Args:
         backend: Who computes.
-        artifact: Sizes and sampler.
+        sizes: Sizes and sampler.
         seconds: How long at most, after two plans that do not count.
     """
     rng = np.random.default_rng(0)
-    pictures = {name: picture[None] for name, picture in blank(artifact.observe).items()}
-    feeds = {"inputs": rng.normal(size=(1, artifact.input_dim)).astype(np.float32), **pictures}
-    request = Request(rng.normal(size=artifact.chunk_shape).astype(np.float32))
+    pictures = {name: picture[None] for name, picture in blank(sizes.observe).items()}
+    feeds = {"inputs": rng.normal(size=(1, sizes.input_dim)).astype(np.float32), **pictures}
+    request = Request(rng.normal(size=sizes.chunk_shape).astype(np.float32))
     costs: list[float] = []
     until = time.perf_counter() + seconds
     for k in range(MAX_PLANS + 2):
         began = time.perf_counter()
         cond = backend.run(ENCODE, feeds)[0]
-        sample(backend, artifact.sampler, cond, request)
+        sample(backend, sizes.sampler, cond, request)
         if k >= 2:  # the first calls allocate
             costs.append(1e3 * (time.perf_counter() - began))
         if costs and time.perf_counter() > until:
             break
     p50, p95 = percentiles(costs, 50, 95)
-    return Timing(backend.name, backend.threads, p50, p95, len(costs))
+    return Timing(backend.name, place_of(backend), p50, p95, len(costs))
 
 
-def best(timings: Sequence[Timing]) -> Timing:
-    """The runtime with the lowest 95th percentile; more than one thread only where clearly faster.
+def fastest(found: Sequence[Backend], sizes: Sizes | Exported, seconds: float = MEASURE_S) -> Backend:
+    """The one with the lowest 95th percentile; a single one is not measured.
+
+    Args:
+        found: What is there.
+        sizes: Sizes and sampler.
+        seconds: For all measurements together.
 
     Raises:
-        ConfigError: nothing was measured.
+        ConfigError: nothing is there.
     """
-    if not timings:
-        raise ConfigError("runtime", "no runtime could be measured; pip install onnxruntime or openvino")
-    single = [t for t in timings if t.threads == 1] or list(timings)
-    first = min(single, key=lambda t: t.p95_ms)
-    many = min(timings, key=lambda t: t.p95_ms)
-    return many if many.p95_ms * CLEARLY < first.p95_ms else first
-
-
-def thread_counts(wanted: int, cores: int) -> tuple[int, ...]:
-    """Thread counts to measure: the wanted one, or one and what half of the cores allow."""
-    return (wanted,) if wanted else (1, *(n for n in (2, 4) if n <= cores // 2))
+    if not found:
+        raise ConfigError("runtime", "none can be used; pip install onnxruntime or openvino")
+    if len(found) == 1:
+        return found[0]
+    timings = [time_plans(b, sizes, seconds / len(found)) for b in found]
+    k = int(np.argmin([t.p95_ms for t in timings]))
+    for timing in timings:
+        log.info("runtime %s%s", timing, "  <- chosen" if timing is timings[k] else "")
+    return found[k]
 
 
 def installed(artifact: Exported) -> list[str]:
@@ -100,35 +127,41 @@ def installed(artifact: Exported) -> list[str]:
 def measured_backend(
     directory: Path,
     artifact: Exported,
-    threads: int,
-    seconds: float = 1.0,
+    config: ServeConfig,
     others: Callable[[], list[Backend]] = list,
 ) -> Backend:
-    """Measure what is there, log the table, and open the best.
+    """Open what the configuration allows, measure it where there is a choice, log the table, and take the fastest.
 
     Args:
         directory: The checkpoint.
         artifact: Its export.
-        threads: 0 = measure.
-        seconds: For all measurements together.
-        others: Makes further backends to compare, such as torch where it is loaded anyway.
+        config: Runtime, device, threads.
+        others: Makes further backends to compare where any runtime will do, such as torch.
 
     Raises:
         ConfigError: no runtime works; says why each does not.
+        CheckpointError: the only one asked for has no graphs, or damaged ones.
     """
-    counts = thread_counts(threads, os.cpu_count() or 1)
-    kinds = installed(artifact)
-    found, refused = others(), []
+    is_free = config.runtime is Runtime.AUTO
+    kinds = installed(artifact) if is_free else [config.runtime.value]
+    found, refused = others() if is_free else [], list[IlError]()
     for kind in kinds:
-        for count in counts:
+        try:
+            where = places(kind, config.device)
+        except ConfigError as error:
+            refused.append(error)
+            continue
+        for place in where:
             try:
-                found.append(open_backend(kind, directory, artifact, count))
+                found.append(open_backend(kind, directory, artifact, config.threads, place))
             except IlError as error:  # one broken runtime must not stop the others
-                refused.append(str(error))
-    timings = [time_plans(b, artifact, seconds / max(1, len(found))) for b in found]
-    if not timings and refused:
-        raise ConfigError("runtime", "; ".join(refused))
-    chosen = best(timings)
-    for timing in timings:
-        log.info("runtime %s%s", timing, "  <- chosen" if timing is chosen else "")
-    return found[timings.index(chosen)]
+                refused.append(error)
+    if found:
+        for reason in refused:
+            log.warning("left out: %s", reason)
+        return fastest(found, artifact)
+    if is_free and config.device is Device.CUDA:
+        refused.append(ConfigError("torch", problem(TORCH)))
+    if len(refused) == 1:
+        raise refused[0]
+    raise ConfigError("runtime", "; ".join(map(str, refused)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -18,6 +18,21 @@ class Runtime(str, Enum):
     ONNX = "onnx"
     OPENVINO = "openvino"
     TORCH = "torch"
+
+
+class Device(str, Enum):
+    """Where it is computed."""
+
+    AUTO = "auto"  # both are measured where there is a GPU
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Actions(str, Enum):
+    """What the actions of the demonstrations were."""
+
+    TARGETS = "targets"  # what the arm was asked for; it came behind then as it does now
+    MOTION = "motion"  # where the arm was: its targets must go ahead of that
 
 
 class Handover(str, Enum):
@@ -45,7 +60,9 @@ class ServeConfig:
 
     Attributes:
         runtime: Who computes.
-        threads: Threads of the runtime; 0 = one, unless more were measured clearly faster at start.
+        device: Where it is computed; ``auto`` is the processor, or a GPU where one was measured faster.
+        threads: Threads of the runtime on the processor. More than one wait for each other: beside a busy core a
+            plan then takes many times as long.
         handover: How a new plan joins the one before.
         beta: Clip of the guidance weight of real-time chunking.
         ensemble_plans: Plans that temporal ensembling averages, the newest included.
@@ -56,13 +73,16 @@ class ServeConfig:
             diffusion policy succeeded 1 of 10 times with 1 step, 7 with 2, 9 with 5.
         warm_tau: Level the last plan is noised to for a warm start, in (0, 1); 0 = start from noise.
         latency_ms: Latency assumed until enough plans were measured [ms].
+        latencies: File that ``il latency`` wrote: a name beside this file, or a path; empty = none is in force.
+        actions: What the actions of the demonstrations were; ``motion`` sends plans ahead by the action latency.
         doubt: What happens above ``doubt_limit``.
         doubt_limit: Score that counts as unknown; 1 = the calibrated threshold.
         slow_factor: Plans are stretched in time by this if ``doubt`` is ``slow``.
     """
 
     runtime: Runtime = Runtime.AUTO
-    threads: int = 0
+    device: Device = Device.AUTO
+    threads: int = 1
     handover: Handover = Handover.AUTO
     beta: float = BETA
     ensemble_plans: int = 4
@@ -71,20 +91,24 @@ class ServeConfig:
     min_steps: int = 5
     warm_tau: float = 0.0
     latency_ms: float = 50.0
+    latencies: str = ""
+    actions: Actions = Actions.TARGETS
     doubt: Doubt = setting(Doubt.REPORT, is_dynamic=True)
     doubt_limit: float = setting(1.0, 0.001, 1000.0, is_dynamic=True)
     slow_factor: float = setting(3.0, 1.0, 100.0, is_dynamic=True)
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if not 0 <= self.threads <= 256 or not 1 <= self.ensemble_plans <= 1000 or self.min_steps < 1:
-            raise ValueError("need threads in 0..256, ensemble_plans in 1..1000 and min_steps >= 1")
+        if not 1 <= self.threads <= 256 or not 1 <= self.ensemble_plans <= 1000 or self.min_steps < 1:
+            raise ValueError("need threads in 1..256, ensemble_plans in 1..1000 and min_steps >= 1")
         if self.beta <= 0 or self.deadline_ms < 0 or self.latency_ms < 0 or self.doubt_limit <= 0:
             raise ValueError("need beta > 0, deadline_ms >= 0, latency_ms >= 0 and doubt_limit > 0")
         if not 0 <= self.warm_tau < 1:
             raise ValueError(f"warm_tau must be in [0, 1), got {self.warm_tau}")
         if not 1 <= self.slow_factor <= 100:
             raise ValueError(f"slow_factor must be in 1..100, got {self.slow_factor}")
+        if self.actions is Actions.MOTION and not self.latencies:
+            raise ValueError("actions 'motion' needs latencies: name the file that `il latency` wrote")
 
 
 def load_serve_config(name: str = "default") -> ServeConfig:
@@ -94,4 +118,13 @@ def load_serve_config(name: str = "default") -> ServeConfig:
         ConfigError: unknown file, key or value.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else config_dir() / "serve" / f"{name}.yaml"
-    return load_yaml(path, ServeConfig)
+    config = load_yaml(path, ServeConfig)
+    return replace(config, latencies=str(_beside(path, config.latencies))) if config.latencies else config
+
+
+def _beside(path: Path, name: str) -> Path:
+    """A file named in another: beside it, else where the program runs."""
+    named = Path(name).expanduser()
+    named = named if named.suffix in (".yaml", ".yml") else named.with_name(f"{named.name}.yaml")
+    beside = path.resolve().parent / named  # an absolute name stays what it is
+    return named.resolve() if named.exists() and not beside.exists() else beside

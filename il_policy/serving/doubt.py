@@ -19,7 +19,6 @@ Held out means whole episodes: neighbours of a tick in its own episode would mak
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -30,13 +29,12 @@ from numpy.typing import NDArray
 
 from il_core.config import from_mapping
 from il_core.errors import CheckpointError, ConfigError, EpisodeError, ShapeError
-from il_policy.files import write_durably
+from il_policy.files import FORMAT_VERSION, write_sealed
 from il_policy.serving import artifact as stored
 from il_policy.serving.artifact import StoredFile
 
 Array = NDArray[np.float64]
 FILE = "doubt.json"
-FORMAT_VERSION = 1
 NEIGHBOURS = 5
 QUANTILE = 0.99  # of held-out demonstrations counts as known: one false alarm in a hundred plans
 MAX_REFERENCES = 4096  # 10 minutes of ticks at 10 Hz are 6000; a score then costs 0.2 ms
@@ -208,7 +206,7 @@ def save(directory: Path, detector: Detector, weights_sha256: str, episodes: int
     found = Calibration(
         FORMAT_VERSION, weights_sha256, detector.kind, detector.thresholds, episodes, entry, detector.memory_ticks
     )
-    write_durably(directory / FILE, json.dumps(stored.plain(asdict(found)), indent=1).encode())
+    write_sealed(directory / FILE, stored.plain(asdict(found)))
     for path in directory.glob("doubt-*.safetensors"):
         if path.name != entry.name:
             path.unlink(missing_ok=True)
@@ -228,11 +226,11 @@ def load(directory: Path, weights_sha256: str) -> Detector | None:
     if not path.exists():
         return None
     try:
-        found = from_mapping(Calibration, stored.read_json(path), str(path))
+        found = from_mapping(Calibration, stored.read_sealed(path, "run `il calibrate` again"), str(path))
     except ConfigError as error:
         raise CheckpointError(path, f"{error.problem}; run `il calibrate` again") from error
-    if found.format_version != FORMAT_VERSION or found.weights_sha256 != weights_sha256:
-        raise CheckpointError(path, "made for other weights or by another release; run `il calibrate` again")
+    if found.weights_sha256 != weights_sha256:
+        raise CheckpointError(path, "made for other weights; run `il calibrate` again")
     tensors = {k: v.astype(np.float64) for k, v in stored.read_tensors(directory, found.tensors).items()}
     kinds = {f"{k.value}{suffix}" for k in Kind for suffix in ("", *(f"/{g}" for g in range(_groups(tensors))))}
     if set(tensors) != set(_TENSORS) or set(found.thresholds) != kinds:

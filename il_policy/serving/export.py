@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from il_core.errors import CheckpointError, ConfigError
 from il_policy import checkpoint
+from il_policy.config import Head
 from il_policy.policy import ChunkMaker
 from il_policy.serving import artifact as stored
 from il_policy.serving.artifact import ArrayArtifact, Artifact, Exported, StoredFile
@@ -31,6 +33,7 @@ from il_policy.serving.torch_graphs import (
     sampler_spec,
     some_pixels,
 )
+from il_policy.specs import specs_sha256
 
 OPSET = 17  # the newest the torch exporter writes by tracing; both runtimes read it
 TOLERANCE = 1e-4  # of a chunk, normalised units: 0.05 mm on a range of 1 m
@@ -55,6 +58,9 @@ def export(directory: Path, formats: Sequence[str], policy: ChunkMaker) -> Expor
     unknown = sorted(set(formats) - {ONNX, OPENVINO})
     if unknown or not formats:
         raise ConfigError("--format", f"unknown format {unknown}; options: {ONNX}, {OPENVINO}")
+    if policy.config.head is Head.IBC:
+        reason = "searches among candidates, and the rounding of another runtime picks another one"
+        raise CheckpointError(directory, f"head 'ibc' {reason}; `il serve` takes it with torch")
     norm = policy.model.action_norm
     tensors = {"action_centre": norm.centre.numpy(), "action_half_range": norm.half_range.numpy()}
     artifact = _described(directory, policy, stored.store_tensors(directory, "serving_norm", tensors))
@@ -64,8 +70,9 @@ def export(directory: Path, formats: Sequence[str], policy: ChunkMaker) -> Expor
         except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
             if name == GUIDED:  # real-time chunking then inpaints without gradients, see sampler.py
                 continue
-            problem = f"graph '{name}' of head '{policy.config.head.value}' cannot be exported: {error}"
-            raise CheckpointError(directory, problem.splitlines()[0]) from error
+            reason = str(error).splitlines()[0]
+            problem = f"graph '{name}' of head '{policy.config.head.value}' cannot be exported: {reason}"
+            raise CheckpointError(directory, f"{problem}; `il serve` takes it with torch") from error
         files = {f"{ONNX}/{name}": stored.store(directory, f"serving_{name}", "onnx", data)} if ONNX in formats else {}
         if OPENVINO in formats:
             files |= _openvino(directory, name, data)
@@ -97,6 +104,7 @@ def _described(directory: Path, policy: ChunkMaker, tensors: StoredFile) -> Expo
         spec_digest=manifest.spec_digest,
         task=manifest.task,
         robot=manifest.robot,
+        specs_sha256=specs_sha256(manifest.robot, manifest.task),
         action_encoding=policy.config.action_encoding,
         observed_ticks=policy.config.observed_ticks,
         **about,
@@ -109,7 +117,8 @@ def onnx_bytes(policy: ChunkMaker, name: str, graph: nn.Module) -> bytes:
     arguments = tuple(feeds.values())
     if name == GUIDED:
         # The reverse pass is written out as ordinary operations first: runtimes know no autograd.
-        traced = make_fx(torch.func.functionalize(graph, remove="mutations"), decompositions())(*arguments)
+        with sdpa_kernel(SDPBackend.MATH):  # of products and softmax: the fused one has no such reverse
+            traced = make_fx(torch.func.functionalize(graph, remove="mutations"), decompositions())(*arguments)
         traced.graph.eliminate_dead_code()
         traced.recompile()
         graph = traced

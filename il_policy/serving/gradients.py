@@ -24,6 +24,7 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
             table[operation] = rule
     table[aten.convolution_backward.default] = convolution_backward
     table[aten.squeeze.dims] = _squeeze
+    table[aten._softmax.default] = _softmax
     table[aten.empty_permuted.default] = _empty
     return table
 
@@ -52,6 +53,11 @@ def convolution_backward(
     shapes = zip(x.shape[2:], grad.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
     rest = [size - ((g - 1) * s - 2 * p + d * (k - 1) + 1) for size, g, k, s, p, d in shapes]
     return aten.convolution(grad, weight, None, stride, padding, dilation, True, rest, groups), None, None
+
+
+def _softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
+    shares = (x - x.amax(dim, keepdim=True)).exp()
+    return shares / shares.sum(dim, keepdim=True)
 
 
 def _squeeze(x: Tensor, dims: Sequence[int]) -> Tensor:

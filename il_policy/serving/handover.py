@@ -147,6 +147,28 @@ def slowed(plan: ActionChunk, factor: float) -> ActionChunk:
     return replace(plan, dt_ns=int(plan.dt_ns * factor))
 
 
+def ahead(plan: ActionChunk, lead_ns: int) -> ActionChunk:
+    """The same rows, each ``lead_ns`` earlier; without those that would be wanted before the observation.
+
+    Of a plan that is shorter than that its last row is left: where the arm shall come to rest.
+    """
+    if lead_ns == 0:
+        return plan
+    start_ns = plan.start_ns - lead_ns
+    gone = max(0, -((start_ns - plan.obs_ns - 1) // plan.dt_ns))
+    kept = np.minimum(np.arange(gone, max(plan.horizon, gone + 2)), plan.horizon - 1)
+    gripper, k_p = plan.gripper_des, plan.k_p_des
+    return ActionChunk(
+        start_ns + gone * plan.dt_ns,
+        plan.dt_ns,
+        plan.obs_ns,
+        q_des=None if plan.q_des is None else plan.q_des[kept],
+        T_base_ee_des=None if plan.T_base_ee_des is None else plan.T_base_ee_des[kept],
+        gripper_des=None if gripper is None else gripper[kept],
+        k_p_des=None if k_p is None else k_p[kept],
+    )
+
+
 def brake(previous: ActionChunk, obs_ns: int, start_ns: int, rows: int) -> ActionChunk | None:
     r"""Come to rest along the plan before, with a speed that falls evenly to zero.
 

@@ -20,8 +20,10 @@ import yaml
 from numpy.typing import NDArray
 
 from il_core.config import load_yaml
-from il_core.errors import DeviceError
+from il_core.errors import ConfigError, DeviceError
+from il_core.spec import TaskSpec
 from il_policy.files import write_durably
+from il_policy.serving.config import Actions, ServeConfig
 
 Array = NDArray[np.float64]
 GRID_HZ = 1000.0  # both signals are brought to this grid: finer than any delay that matters
@@ -47,12 +49,16 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """What config/serve/latency.yaml holds.
+    """What `il latency` found; in force where the ``latencies`` of a serving configuration name the file.
 
     Attributes:
-        camera_ms: From an event to the stamp of the picture that shows it, by camera [ms].
-        state_ms: From a motion to the stamp of the joint state that shows it [ms].
-        action_ms: From a target to the arm's motion [ms].
+        camera_ms: From an event to the stamp of the picture that shows it, by camera [ms]. Not corrected in serving:
+            recordings carry the same late stamps, and a policy must see what it was trained on. Correct the stamps
+            where they are made, in the camera's driver, then record.
+        state_ms: From the stamp of a joint state to its arrival [ms]. A tick is looked at so much later, when the
+            states up to it have come: a dataset has them too.
+        action_ms: From a target to the arm's motion [ms]. Plans learned from motion (``actions: motion``) are sent
+            ahead by this. Plans learned from targets are not: the arm came as late in the demonstrations.
     """
 
     camera_ms: dict[str, float]
@@ -192,10 +198,49 @@ def save(path: Path, found: Latencies) -> None:
         "state_ms": round(found.state_ms, 1),
         "action_ms": round(found.action_ms, 1),
     }
-    text = "# Measured by `il latency`; see docs for what each number means.\n" + yaml.safe_dump(
+    text = "# Measured by `il latency`; docs/serving.md says what is done with each number.\n" + yaml.safe_dump(
         values, sort_keys=False
     )
     write_durably(path, text.encode())
+
+
+def in_force(config: ServeConfig) -> Latencies | None:
+    """The latencies a serving configuration names; None if it names none.
+
+    Raises:
+        ConfigError: the file is missing or wrong.
+    """
+    return load(Path(config.latencies)) if config.latencies else None
+
+
+def lead_ns(config: ServeConfig, task: TaskSpec) -> int:
+    """How far plans are to be sent ahead [ns].
+
+    Raises:
+        ConfigError: the file is missing or wrong, or a plan is shorter than that.
+    """
+    found = in_force(config)
+    if found is None or config.actions is not Actions.MOTION:
+        return 0
+    most_ms = (task.horizon - task.n_execute) * task.dt_ns / 1e6
+    if not 0 <= found.action_ms <= most_ms:
+        problem = f"action_ms is {found.action_ms}, plans of {task.horizon} rows can be sent ahead by 0..{most_ms:.0f}"
+        raise ConfigError(config.latencies, f"{problem} ms; measure again, or train a longer horizon")
+    return int(found.action_ms * 1e6)
+
+
+def wait_ns(config: ServeConfig) -> int:
+    """How long after a tick it is looked at, so that the joint states up to it have come [ns]."""
+    found = in_force(config)
+    return 0 if found is None else max(0, int(found.state_ms * 1e6))
+
+
+def uses(found: Latencies) -> tuple[str, ...]:
+    """What serving does with each number, in words."""
+    state = f"state: a tick is looked at {max(0.0, found.state_ms):.1f} ms later, when its joint states have come"
+    action = f"action: plans learned from motion (`actions: motion`) are sent {found.action_ms:.0f} ms ahead"
+    camera = "camera: nothing, recordings carry the same late stamps; correct them in the driver, then record anew"
+    return (state, action, camera) if found.camera_ms else (state, action)
 
 
 def load(path: Path) -> Latencies:

@@ -19,18 +19,22 @@ import torch
 from numpy.typing import NDArray
 
 from il_core.config import Setup
-from il_core.errors import CheckpointError, ConfigError, DeviceError, ShapeError
+from il_core.errors import CheckpointError, ConfigError, DeviceError, NonFiniteError, ShapeError
 from il_core.types import ActionChunk, Observation
 from il_policy.config import ActionEncoding
 from il_policy.serving import handover
 from il_policy.serving.acting import Report, WorkingPolicy
 from il_policy.serving.anytime import LatencyWindow
 from il_policy.serving.artifact import read_json
+from il_policy.serving.backend import TORCH
 from il_policy.serving.config import Handover, ServeConfig
+from il_policy.serving.device import places
+from il_policy.serving.latency import lead_ns
 from il_policy.tool_codec import ActionCodec
 from il_policy.transforms import ObservationEncoder
 
 STATE, IMAGES, ACTION = "observation.state", "observation.images.", "action"
+PICTURES = "observation.images"  # all of them, in networks with a history
 PIPELINES = ("policy_preprocessor.json", "policy_postprocessor.json")
 
 
@@ -63,7 +67,7 @@ class LeRobotPolicy(WorkingPolicy):
 
         Raises:
             CheckpointError: not a safe LeRobot checkpoint.
-            ConfigError: lerobot is not installed, or the sizes do not fit the task.
+            ConfigError: lerobot is not installed, the GPU asked for cannot be used, or the sizes do not fit the task.
         """
         kind = check_folder(directory)
         try:
@@ -75,11 +79,12 @@ class LeRobotPolicy(WorkingPolicy):
         except ImportError as error:
             step = "`pip install lerobot` (it brings its own torch: use an environment of its own)"
             raise ConfigError(f"checkpoint {directory}", f"is of LeRobot, which is missing here: {step}") from error
-        torch.set_num_threads(1)
+        torch.set_num_threads(config.threads)
         self.setup, self.config = setup, config
+        self._device = places(TORCH, config.device)[-1]  # its networks are large: a GPU is not measured, but taken
         self._policy: Any = get_policy_class(kind).from_pretrained(str(directory)).eval()
-        overrides = {"device_processor": {"device": "cpu"}}
-        self._policy.to("cpu")
+        overrides = {"device_processor": {"device": self._device}}
+        self._policy.to(self._device)
         self._before, self._after = make_pre_post_processors(
             self._policy.config, str(directory), preprocessor_overrides=overrides
         )
@@ -87,8 +92,9 @@ class LeRobotPolicy(WorkingPolicy):
         self._encoder = ObservationEncoder(setup)
         self._codec = ActionCodec(setup.task, ActionEncoding.ABSOLUTE_V1)
         self._check_sizes(directory)
-        self._kind = kind
-        self.latency = LatencyWindow(int(config.latency_ms * 1e6))
+        self._kind, self._instruction = kind, ""
+        self.lead_ns = lead_ns(config, setup.task)
+        self.latency = LatencyWindow(int(config.latency_ms * 1e6), self.lead_ns)
         self.report = Report()
         self.reset(seed)
 
@@ -108,12 +114,15 @@ class LeRobotPolicy(WorkingPolicy):
             raise ConfigError(
                 where, f"acts with {size} numbers, expected {self._codec.dim} (tool) or {joints} (joints)"
             )
-        self._is_joint = size != self._codec.dim
+        self._size, self._is_joint = size, size != self._codec.dim
+        ticks = int(getattr(self._policy.config, "n_obs_steps", 1))
+        if ticks > self.setup.task.n_obs:
+            raise ConfigError(where, f"looks at {ticks} ticks, the task's n_obs is {self.setup.task.n_obs}")
 
     @property
     def runtime(self) -> str:
         """Who computes."""
-        return f"lerobot {self._kind}, torch"
+        return f"lerobot {self._kind}, torch on {self._device}"
 
     def reset(self, seed: int = 0) -> None:
         """Begin a new rollout."""
@@ -121,6 +130,10 @@ class LeRobotPolicy(WorkingPolicy):
         self._policy.reset()
         self._previous: ActionChunk | None = None
         self._forget_acting()
+
+    def instruct(self, text: str) -> None:
+        """Say what to do from the next plan on; empty = the task file's instruction. Not all of its policies listen."""
+        self._instruction = text
 
     def warm_up(self) -> None:
         """Nothing: a first plan needs a picture, which only the robot has."""
@@ -131,16 +144,17 @@ class LeRobotPolicy(WorkingPolicy):
 
         Raises:
             DeviceError: a camera is missing from the observation.
-            ShapeError: LeRobot gave something that is not a chunk.
+            ShapeError: LeRobot gave something that is not a chunk, or one that ends before the next plan.
+            NonFiniteError: its network gave NaN or infinity.
         """
         began = time.perf_counter()
-        batches = [self._before(self._batch(o)) for o in window]
-        queues = getattr(self._policy, "_queues", None)
-        if queues:  # policies with a history plan from queues that only their own loop fills
-            for batch in batches:
-                self._populate(queues, self._stacked(batch), exclude_keys=[ACTION])
-        rows = self._after(self._policy.predict_action_chunk(self._stacked(batches[-1]))).float().cpu().numpy()[0]
-        plan = self._plan(rows.astype(np.float64), window[-1])
+        queues = getattr(self._policy, "_queues", None) or {}
+        batch: dict[str, Any] = {}
+        for observation in window:  # policies with a history plan from queues that only their own loop fills
+            batch = self._stacked(self._before(self._batch(observation)), queues)
+            self._populate(queues, batch, exclude_keys=[ACTION])
+        chunks = self._after(self._policy.predict_action_chunk(batch))
+        plan = self._plan(chunks.float().cpu().numpy()[0].astype(np.float64), window[-1])
         previous, latency_ns = self._previous, self.latency.p95_ns()
         if self.config.handover is not Handover.NONE and previous is not None and previous.obs_ns < plan.obs_ns:
             plan = handover.blend(plan, previous, latency_ns)
@@ -150,7 +164,7 @@ class LeRobotPolicy(WorkingPolicy):
 
     def _batch(self, observation: Observation) -> dict[str, Any]:
         """One tick in LeRobot's words, a batch of one."""
-        batch: dict[str, Any] = {"task": [self.setup.task.instruction]}
+        batch: dict[str, Any] = {"task": [self._instruction or self.setup.task.instruction]}
         for name in self._policy.config.input_features:
             if name == STATE:
                 batch[name] = torch.from_numpy(self._encoder.state_vector(observation)).float()[None]
@@ -162,19 +176,23 @@ class LeRobotPolicy(WorkingPolicy):
             batch[name] = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255.0
         return batch
 
-    def _stacked(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Images also under the one key that LeRobot's networks read, cameras in its own order."""
-        keys = list(getattr(self._policy.config, "image_features", {}) or {})
-        if not keys:
-            return batch
-        images = [batch[key] for key in keys]
-        is_listed = self._policy.config.type not in ("diffusion", "vqbet")  # these two stack, the others list
-        return {**batch, "observation.images": images if is_listed else torch.stack(images, dim=-4)}
+    def _stacked(self, batch: dict[str, Any], queues: dict[str, Any]) -> dict[str, Any]:
+        """What a network reads; where it queues all pictures under one key, they are put there, cameras in its order.
+
+        Without the action, which LeRobot's pipelines add though there is none.
+        """
+        read = {key: value for key, value in batch.items() if key != ACTION}
+        if PICTURES in queues:
+            read[PICTURES] = torch.stack([batch[key] for key in self._policy.config.image_features], dim=-4)
+        return read
 
     def _plan(self, rows: NDArray[np.float64], now: Observation) -> ActionChunk:
         """Action rows as a plan in absolute time."""
-        if rows.ndim != 2:
-            raise ShapeError("LeRobot chunk", expected="(H, A)", got=rows.shape)
+        least, size = self.setup.task.n_execute, self._size
+        if rows.ndim != 2 or rows.shape[1] != size or len(rows) < least:
+            raise ShapeError("LeRobot chunk", expected=f"(H, {size}) with H >= {least}", got=rows.shape)
+        if not np.isfinite(rows).all():
+            raise NonFiniteError("LeRobot chunk", int(np.flatnonzero(~np.isfinite(rows))[0]))
         dt_ns = self.setup.task.dt_ns
         start_ns, obs_ns = now.tick_ns + dt_ns, now.tick_ns
         if self._is_joint:

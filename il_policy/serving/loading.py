@@ -15,9 +15,10 @@ from il_policy.serving import artifact as stored
 from il_policy.serving import doubt
 from il_policy.serving.acting import WorkingPolicy
 from il_policy.serving.artifact import Exported
-from il_policy.serving.backend import Backend, open_backend
-from il_policy.serving.choose import installed, measured_backend
-from il_policy.serving.config import Runtime, ServeConfig
+from il_policy.serving.backend import CPU, TORCH, Backend
+from il_policy.serving.choose import fastest, installed, measured_backend
+from il_policy.serving.config import Device, Runtime, ServeConfig
+from il_policy.serving.device import places, problem
 from il_policy.serving.plain import PlainPolicy
 from il_policy.serving.planner import Machine
 from il_policy.serving.policy import Parts, ServedPolicy
@@ -34,8 +35,8 @@ def load(
 ) -> WorkingPolicy:
     """Load a policy to use; executes nothing from the files.
 
-    An exported policy runs without torch; with ``runtime: auto`` what is installed is measured first (1 s).
-    A checkpoint that was never exported runs in torch.
+    An exported policy runs without torch; with ``runtime: auto`` what is installed is measured first (1 s), on a
+    GPU too where there is one. A checkpoint that was never exported runs in torch.
 
     Args:
         path: Folder that ``il train`` wrote.
@@ -46,7 +47,7 @@ def load(
     Raises:
         CheckpointError: missing, damaged or hostile files, or no export for the runtime asked for.
         SpecMismatchError: trained for another robot or task.
-        ConfigError: the runtime asked for is not installed.
+        ConfigError: the runtime asked for is not installed, or cannot use the device asked for.
     """
     directory, config = Path(path), config or ServeConfig()
     if is_lerobot(directory):
@@ -57,7 +58,7 @@ def load(
     artifact = stored.read_artifact(directory)
     if setup is not None:
         stored.check_setup(directory, artifact, setup)
-    backend = _backend(directory, artifact, config, lambda: _torch_if_loaded(directory))
+    backend = _backend(directory, artifact, config, lambda: _torch_beside(directory, config))
     if backend is None:
         return _from_torch(directory, setup, seed, config)
     machine = _machine(directory, artifact, backend)
@@ -89,11 +90,9 @@ def _backend(
 ) -> Backend | None:
     """The runtime asked for, or the fastest; None if none is installed."""
     stored.check_current(directory, artifact)
-    if config.runtime is not Runtime.AUTO:
-        return open_backend(config.runtime.value, directory, artifact, max(1, config.threads))
-    if not installed(artifact):
+    if config.runtime is Runtime.AUTO and not installed(artifact):
         return None
-    return measured_backend(directory, artifact, config.threads, others=others)
+    return measured_backend(directory, artifact, config, others)
 
 
 def _machine(directory: Path, artifact: Exported, backend: Backend) -> Machine:
@@ -108,16 +107,17 @@ def _machine(directory: Path, artifact: Exported, backend: Backend) -> Machine:
 
 
 def _torch_machine(directory: Path, policy: ChunkMaker, config: ServeConfig) -> Machine:
-    """What computes a policy in torch."""
-    from il_policy.serving.torch_graphs import TorchBackend, sampler_spec
+    """What computes a policy in torch, where it is fastest."""
+    from il_policy.serving.torch_graphs import TorchBackend, sizes_of
 
-    norm = policy.model.action_norm
+    sizes, norm = sizes_of(policy), policy.model.action_norm
+    ways = [TorchBackend(policy, config.threads, place) for place in places(TORCH, config.device)]
     return Machine(
-        tuple(policy.model.chunk_shape),
-        sampler_spec(policy.config),
+        sizes.chunk_shape,
+        sizes.sampler,
         norm.centre.numpy(),
         norm.half_range.numpy(),
-        TorchBackend(policy, max(1, config.threads)),
+        fastest(ways, sizes),
         doubt.load(directory, weights_sha256(directory)),
         policy.config.ensemble,
     )
@@ -144,7 +144,7 @@ def weights_sha256(directory: Path) -> str:
     Raises:
         CheckpointError: missing or damaged.
     """
-    return str(stored.read_json(directory / "policy.json").get("weights_sha256"))
+    return str(stored.read_sealed(directory / "policy.json").get("weights_sha256"))
 
 
 def task_of(directory: Path) -> str:
@@ -155,7 +155,7 @@ def task_of(directory: Path) -> str:
     """
     if is_lerobot(directory):
         raise ConfigError(f"checkpoint {directory}", "is of LeRobot and names no task; give --task")
-    task = stored.read_json(directory / "policy.json").get("task")
+    task = stored.read_sealed(directory / "policy.json").get("task")
     if not isinstance(task, dict) or not isinstance(task.get("name"), str):
         raise CheckpointError(directory / "policy.json", "names no task; copy it again or train again")
     return str(task["name"])
@@ -234,10 +234,17 @@ def _from_torch(directory: Path, setup: Setup | None, seed: int, config: ServeCo
     return ServedPolicy(Parts(*arm, _torch_machine(directory, policy, config), recipe.observe), config, seed)
 
 
-def _torch_if_loaded(directory: Path) -> list[Backend]:
-    """Torch takes seconds and 200 MB to import: it is measured only where it is loaded already."""
-    if sys.modules.get("torch") is None or not (directory / "policy.json").exists():
+def _torch_beside(directory: Path, config: ServeConfig) -> list[Backend]:
+    """Torch takes seconds and 200 MB to import: it is measured where it is loaded already, and on a GPU."""
+    is_loaded = sys.modules.get("torch") is not None
+    is_wanted = is_loaded or (config.device is not Device.CPU and not problem(TORCH))
+    if not is_wanted or not (directory / "policy.json").exists():
         return []
+    try:
+        where = places(TORCH, config.device)
+    except ConfigError:
+        return []  # the export's own runtimes may use the GPU; if not, the reasons are told together
     from il_policy.serving.torch_graphs import TorchBackend
 
-    return [TorchBackend(torch_policy(directory, None))]
+    policy = torch_policy(directory, None)
+    return [TorchBackend(policy, config.threads, place) for place in where if is_loaded or place != CPU]

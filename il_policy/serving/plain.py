@@ -12,6 +12,7 @@ from il_policy.serving import handover
 from il_policy.serving.acting import Report, WorkingPolicy
 from il_policy.serving.anytime import LatencyWindow
 from il_policy.serving.config import Handover, ServeConfig
+from il_policy.serving.latency import lead_ns
 
 
 class Planning(Protocol):
@@ -34,7 +35,8 @@ class PlainPolicy(WorkingPolicy):
     def __init__(self, policy: Planning, name: str, config: ServeConfig, seed: int = 0) -> None:
         """Take the policy."""
         self.setup, self._policy, self._name, self._config = policy.setup, policy, name, config
-        self.latency = LatencyWindow(int(config.latency_ms * 1e6))
+        self.lead_ns = lead_ns(config, policy.setup.task)
+        self.latency = LatencyWindow(int(config.latency_ms * 1e6), self.lead_ns)
         self.report = Report()
         self.reset(seed)
 

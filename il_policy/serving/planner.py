@@ -16,7 +16,7 @@ from il_policy.data_config import EnsembleConfig
 from il_policy.serving import handover
 from il_policy.serving.acting import Acting, Report
 from il_policy.serving.anytime import Latency, LatencyWindow, StepBudget
-from il_policy.serving.backend import ENCODE, Backend, Feeds
+from il_policy.serving.backend import ENCODE, Backend, Feeds, place_of
 from il_policy.serving.config import Doubt, Handover, ServeConfig
 from il_policy.serving.doubt import Detector, Watch
 from il_policy.serving.features import features
@@ -63,8 +63,10 @@ class Planner(Acting[Seen], Generic[Seen]):
 
     latency: Latency
 
-    def __init__(self, machine: Machine, translator: Translator[Seen], config: ServeConfig, seed: int = 0) -> None:
-        """Take what computes and what its numbers mean."""
+    def __init__(
+        self, machine: Machine, translator: Translator[Seen], config: ServeConfig, seed: int = 0, lead_ns: int = 0
+    ) -> None:
+        """Take what computes and what its numbers mean; plans are to be sent ahead by ``lead_ns``."""
         self.config, self._machine, self._translator = config, machine, translator
         self.handover = chosen_handover(config, machine)
         recipe = machine.ensemble
@@ -75,7 +77,8 @@ class Planner(Acting[Seen], Generic[Seen]):
         rhythm = translator.rhythm
         deadline_ms = config.deadline_ms or 0.5 * rhythm.n_execute * rhythm.dt_ns / 1e6
         self._budget = StepBudget(machine.sampler.steps, config.min_steps, deadline_ms)
-        self.latency = LatencyWindow(int(config.latency_ms * 1e6))
+        self.lead_ns = lead_ns
+        self.latency = LatencyWindow(int(config.latency_ms * 1e6), lead_ns)
         self.report = Report()
         self.reset(seed)
 
@@ -87,7 +90,7 @@ class Planner(Acting[Seen], Generic[Seen]):
     @property
     def runtime(self) -> str:
         """Who computes, for reports."""
-        return f"{self._machine.backend.name}, {self._machine.backend.threads} thread(s)"
+        return f"{self._machine.backend.name}, {place_of(self._machine.backend)}"
 
     def reset(self, seed: int = 0) -> None:
         """Begin a new rollout: forget plans and observations, draw the noise that its plans share."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from il_core.config import Setup
 from il_core.types import Observation
 from il_policy.config import ActionEncoding
-from il_policy.observe_config import ObserveConfig
+from il_policy.observe_config import Language, ObserveConfig
 from il_policy.serving.acting import WorkingPolicy
 from il_policy.serving.config import ServeConfig
+from il_policy.serving.latency import lead_ns
 from il_policy.serving.planner import Machine, Planner
 from il_policy.transforms import NOTHING_MORE
 from il_policy.translate import ArmTranslator
@@ -45,8 +46,14 @@ class ServedPolicy(Planner[Observation], WorkingPolicy):
         """Take the parts; see :func:`il_policy.load`."""
         self.setup, self.parts = parts.setup, parts
         self._arm = ArmTranslator(parts.setup, parts.action_encoding, parts.observed_ticks, parts.observe)
-        super().__init__(parts.machine, self._arm, config, seed)
+        super().__init__(parts.machine, self._arm, config, seed, lead_ns(config, parts.setup.task))
 
     def instruct(self, text: str) -> None:
-        """Say what to do, for policies that listen; empty = the task file's instruction."""
+        """Say what to do from the next plan on; empty = the task file's instruction.
+
+        Raises:
+            ConfigError: it was not trained to listen.
+        """
+        if self.parts.observe.language == Language.NONE:
+            super().instruct(text)
         self._arm.instruct(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,9 @@ from il_policy.heads import make_head
 from il_policy.heads.flow import TIME_SCALE
 from il_policy.observe_config import ObserveConfig
 from il_policy.policy import ChunkMaker
-from il_policy.serving.backend import ENCODE, GUIDED, STEP, TORCH, WHOLE, Feeds
+from il_policy.serving.backend import CPU, CUDA, ENCODE, GUIDED, STEP, TORCH, WHOLE, Feeds
+from il_policy.serving.choose import Sizes
+from il_policy.serving.device import demand
 from il_policy.serving.levels import Output, SamplerSpec
 
 
@@ -139,19 +142,26 @@ def some_pixels(observe: ObserveConfig, generator: torch.Generator) -> dict[str,
 
 
 class TorchBackend:
-    """Eager torch, always with one thread.
+    """Eager torch; on the processor with one thread unless told otherwise.
 
     Two threads beside a busy core were measured 3 to 44 times slower than one: waiting threads spin.
     """
 
     name = TORCH
 
-    def __init__(self, policy: ChunkMaker, threads: int = 1) -> None:
-        """Take a loaded policy."""
+    def __init__(self, policy: ChunkMaker, threads: int = 1, device: str = CPU) -> None:
+        """Take a loaded policy; on a GPU a copy of its network computes.
+
+        Raises:
+            ConfigError: the GPU cannot be used.
+        """
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         torch.set_num_threads(threads)
-        self.threads = threads
-        self._graphs = graphs_of(policy)
+        self.threads, self.device = threads, device
+        if device == CUDA:
+            demand(TORCH)
+            torch.backends.cudnn.allow_tf32 = False  # convolutions in 10 bits would break the parity promise
+        self._graphs = graphs_of(policy if device == CPU else moved(policy, device))
         self._inputs = {graph: inputs_of(policy, graph) for graph in self._graphs}
 
     def has(self, graph: str) -> bool:
@@ -160,8 +170,19 @@ class TorchBackend:
 
     def run(self, graph: str, feeds: Feeds) -> tuple[NDArray[np.float32], ...]:
         """Outputs as numpy arrays."""
-        tensors = [torch.from_numpy(np.ascontiguousarray(feeds[name])) for name in self._inputs[graph]]
+        given = [torch.from_numpy(np.ascontiguousarray(feeds[name])) for name in self._inputs[graph]]
         with torch.no_grad():
-            out: Any = self._graphs[graph](*tensors)
+            out: Any = self._graphs[graph](*(tensor.to(self.device) for tensor in given))
         parts: Sequence[Tensor] = out if isinstance(out, tuple) else (out,)
-        return tuple(part.numpy() for part in parts)
+        return tuple(part.cpu().numpy() for part in parts)
+
+
+def sizes_of(policy: ChunkMaker) -> Sizes:
+    """What must be known to plan from nothing."""
+    shape, seen = tuple(policy.model.chunk_shape), len(policy.model.input_norm.centre)
+    return Sizes(shape, seen, sampler_spec(policy.config), policy.config.observe)
+
+
+def moved(policy: ChunkMaker, device: str) -> ChunkMaker:
+    """The same policy on another device; the given one stays where it is."""
+    return ChunkMaker(copy.deepcopy(policy.model).to(device), policy.config)

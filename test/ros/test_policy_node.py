@@ -201,6 +201,8 @@ def test_a_managed_policy_says_why_it_cannot_load_takes_another_and_is_silent_on
     session.set_parameter("policy", "doubt", "hold")
     with pytest.raises(GraphError, match="doubt: unknown value 'hodl'; did you mean 'hold'"):
         session.set_parameter("policy", "doubt", "hodl")
+    with pytest.raises(GraphError, match="got 'push it', but the policy .* does not listen; train it with"):
+        session.set_parameter("policy", "instruction", "push it")
     session.set_bool(topics.POLICY_ENABLE, True)
     session.wait(lambda: len(rig.chunks) >= 1, LIMIT_S, "a chunk")
     assert to("deactivate")

@@ -19,7 +19,7 @@ from il_core.config import load_setup  # noqa: E402
 from il_core.errors import ConfigError  # noqa: E402
 from il_policy.ros.policy_node import PolicyParams  # noqa: E402
 from il_policy.serving.config import ServeConfig  # noqa: E402
-from il_policy.serving.policy import ServedPolicy  # noqa: E402
+from il_policy.serving.latency import Latencies, save  # noqa: E402
 from il_policy.serving.remote.link import make_key, read_key  # noqa: E402
 from il_policy.serving.remote.server import InferenceServer  # noqa: E402
 
@@ -35,8 +35,7 @@ def key(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(saved: Path, key: Path) -> Iterator[InferenceServer]:  # noqa: F811 - the fixture
     policy = il_policy.load(saved)
-    assert isinstance(policy, ServedPolicy)
-    server = InferenceServer(policy.parts, ServeConfig(), read_key(key), "127.0.0.1", 0)
+    server = InferenceServer(policy, ServeConfig(), read_key(key), "127.0.0.1", 0)
     threading.Thread(target=server.run, daemon=True).start()
     yield server
     server.close()
@@ -46,13 +45,19 @@ def test_plans_come_over_the_link_and_stop_with_a_reason_when_it_is_lost(
     rig: Rig,  # noqa: F811 - the fixture
     server: InferenceServer,
     key: Path,
+    tmp_path: Path,
 ) -> None:
     sensors = Sensors(rig.session, load_setup("pick_place"), ("front", "wrist"))
-    rig.start(f"remote:='127.0.0.1:{server.port}'", f"key:={key}")
+    save(tmp_path / "latency.yaml", Latencies({}, 2.0, 150.0))
+    (tmp_path / "serve.yaml").write_text("latencies: latency\nactions: motion\n")
+    rig.start(f"remote:='127.0.0.1:{server.port}'", f"key:={key}", f"serving:={tmp_path / 'serve.yaml'}")
     rig.wait_for("ready")
     rig.session.set_bool(topics.POLICY_ENABLE, True)
     rig.session.wait(lambda: len(rig.chunks) >= 2, LIMIT_S, "two chunks")
+    for _, chunk in rig.chunks:  # rows of 100, 200... ms, sent 150 ms ahead; the first would lie in the past
+        assert chunk.start_ns - chunk.obs_ns == 50_000_000 and chunk.horizon == sensors.setup.task.horizon - 1
     assert rig.session.diagnostics["policy"]["runtime"].startswith("remote torch")
+    assert rig.session.diagnostics["policy"]["lead_ms"] == "150"
     server.close()
     rig.wait_for("no inference server at 127.0.0.1")
     count = len(rig.chunks)

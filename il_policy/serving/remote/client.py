@@ -11,7 +11,7 @@ from il_core.errors import ConfigError, DeviceError
 from il_core.types import ActionChunk, Observation
 from il_policy.serving.acting import Report, WorkingPolicy
 from il_policy.serving.anytime import LatencyWindow
-from il_policy.serving.remote.codec import Arrays, chunk_from, pack, pack_window, unpack
+from il_policy.serving.remote.codec import MAX_INSTRUCTION, Arrays, chunk_from, pack, pack_window, unpack
 from il_policy.serving.remote.link import Link, LinkError, as_client
 
 ASSUMED_NS = 100_000_000
@@ -24,7 +24,16 @@ class RemotePolicy(WorkingPolicy):
     its end and holds. The next call connects anew; the server then begins a new rollout.
     """
 
-    def __init__(self, setup: Setup, host: str, port: int, key: bytes, seed: int = 0, timeout_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        host: str,
+        port: int,
+        key: bytes,
+        seed: int = 0,
+        timeout_s: float = 1.0,
+        lead_ns: int = 0,
+    ) -> None:
         """Remember where the server is; nothing is sent yet.
 
         Args:
@@ -34,12 +43,15 @@ class RemotePolicy(WorkingPolicy):
             key: Shared secret, see :func:`il_policy.serving.remote.link.read_key`.
             seed: Of the noise.
             timeout_s: Longest time to connect, or to wait for a plan [s].
+            lead_ns: How far plans are to be sent ahead [ns].
         """
         self.setup = setup
         self._address, self._key, self._timeout_s = (host, port), key, timeout_s
         self._seed = seed
         self._link: Link | None = None
-        self.latency = LatencyWindow(ASSUMED_NS)
+        self._instruction = self._told = ""
+        self.lead_ns = lead_ns
+        self.latency = LatencyWindow(ASSUMED_NS, lead_ns)
         self.report = Report()
         self._runtime = "remote"
 
@@ -63,6 +75,16 @@ class RemotePolicy(WorkingPolicy):
         """
         self._connected()
 
+    def instruct(self, text: str) -> None:
+        """Say what to do from the next plan on; the server's policy refuses it then if it does not listen.
+
+        Raises:
+            ConfigError: a text that no server takes.
+        """
+        if len(text) > MAX_INSTRUCTION:
+            raise ConfigError("instruction", f"got {len(text)} letters, at most {MAX_INSTRUCTION} are sent; say less")
+        self._instruction = text
+
     def predict(self, window: Sequence[Observation]) -> ActionChunk:
         """A plan from the server.
 
@@ -71,10 +93,17 @@ class RemotePolicy(WorkingPolicy):
             DeviceError: the server refused, in its own words.
         """
         link = self._connected()
+        if self._told != self._instruction:
+            self._tell(link)
         head, arrays = self._ask(link, pack_window(window, self.latency.p95_ns()))
         chunk = self._checked(chunk_from(head, arrays), window[-1])
         self.report = _report(head.get("report"))
         return chunk
+
+    def _tell(self, link: Link) -> None:
+        """Say in the middle of a rollout that something else is to be done."""
+        self._ask(link, pack({"kind": "instruct", "instruction": self._instruction}, {}))
+        self._told = self._instruction
 
     def _checked(self, chunk: ActionChunk, now: Observation) -> ActionChunk:
         """Refuse an answer to another question: plans are followed in absolute time."""
@@ -95,8 +124,10 @@ class RemotePolicy(WorkingPolicy):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._link = as_client(connection, self._key)
             self._link.wait(self._timeout_s)
-            start = {"kind": "start", "spec_digest": self.setup.digest, "seed": self._seed}
+            said = self._instruction
+            start = {"kind": "start", "spec_digest": self.setup.digest, "seed": self._seed, "instruction": said}
             head, _ = self._ask(self._link, pack(start, {}))
+            self._told = said
         except BaseException:
             self._link = None
             connection.close()

@@ -19,6 +19,7 @@ LENGTH = struct.Struct("<I")
 DTYPES = ("<f8", "<f4", "<u2", "|u1")
 MAX_HEAD_BYTES = 100_000
 MAX_ARRAYS = 1000
+MAX_INSTRUCTION = 1000  # letters: a sentence or two
 Arrays = dict[str, NDArray[Any]]
 
 

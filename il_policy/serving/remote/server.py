@@ -6,13 +6,16 @@ import logging
 import math
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from il_core.errors import IlError, SpecMismatchError
+from il_core.errors import DeviceError, IlError, SpecMismatchError
+from il_policy.serving.acting import WorkingPolicy
 from il_policy.serving.config import ServeConfig
-from il_policy.serving.policy import Parts, ServedPolicy
-from il_policy.serving.remote.codec import pack, pack_chunk, unpack, window_from
+from il_policy.serving.policy import ServedPolicy
+from il_policy.serving.remote.codec import MAX_INSTRUCTION, pack, pack_chunk, unpack, window_from
 from il_policy.serving.remote.link import Link, LinkError, as_server
 
 log = logging.getLogger(__name__)
@@ -34,15 +37,20 @@ class _ToldLatency:
 
 
 class InferenceServer:
-    """Accepts clients, a thread each; they take turns with the runtime."""
+    """Accepts clients, a thread each; they take turns with the runtime.
 
-    def __init__(self, parts: Parts, config: ServeConfig, key: bytes, host: str, port: int) -> None:
+    Networks of ours are served to several robots at once. Of other policies, which remember what they saw, there is
+    one: it is the robot's that began last.
+    """
+
+    def __init__(self, policy: WorkingPolicy, config: ServeConfig, key: bytes, host: str, port: int) -> None:
         """Listen; ``port`` 0 takes any free one.
 
         Raises:
             LinkError: the address cannot be used.
         """
-        self._parts, self._config, self._key = parts, config, key
+        self._policy, self._config, self._key = policy, config, key
+        self._holder: _ToldLatency | None = None  # whose the one policy is that cannot be shared
         self._turn = threading.Lock()
         self._free = threading.Semaphore(MAX_CLIENTS)
         self._open: set[socket.socket] = set()
@@ -97,21 +105,24 @@ class InferenceServer:
             self._free.release()
 
     def _converse(self, link: Link) -> None:
-        policy: ServedPolicy | None = None
+        policy: WorkingPolicy | None = None
         told = _ToldLatency()
         while True:
             head, arrays = unpack(link.receive())
             try:
                 if head.get("kind") == "start":
-                    policy = self._begin(head)
-                    policy.latency = told
-                    link.send(pack({"kind": "ready", "runtime": self._parts.machine.backend.name}, {}))
+                    policy = self._begin(head, told)
+                    link.send(pack({"kind": "ready", "runtime": policy.runtime}, {}))
+                elif head.get("kind") == "instruct" and policy is not None:
+                    with self._turn_of(policy, told):
+                        policy.instruct(_text(head, "instruction"))
+                    link.send(pack({"kind": "ready", "runtime": policy.runtime}, {}))
                 elif head.get("kind") == "plan" and policy is not None:
                     window = window_from(head, arrays)
                     told.ns = _count(head, "latency_ns")
-                    with self._turn:
-                        chunk = policy.predict(window)
-                    link.send(pack_chunk(chunk, _plain(asdict(policy.report))))
+                    with self._turn_of(policy, told):
+                        chunk, report = policy.predict(window), policy.report
+                    link.send(pack_chunk(chunk, _plain(asdict(report))))
                 else:
                     raise LinkError(f"message '{head.get('kind')}' is not expected now")
             except LinkError as error:
@@ -120,19 +131,48 @@ class InferenceServer:
             except IlError as error:
                 link.send(pack({"kind": "error", "text": str(error)}, {}))
 
-    def _begin(self, head: dict[str, Any]) -> ServedPolicy:
+    def _begin(self, head: dict[str, Any], told: _ToldLatency) -> WorkingPolicy:
         """A fresh rollout for a client whose robot and task are those of the policy."""
-        wanted, ours = str(head.get("spec_digest")), self._parts.setup.digest
+        wanted, ours = str(head.get("spec_digest")), self._policy.setup.digest
         if wanted != ours:
             step = "serve the checkpoint of that robot and task"
             raise SpecMismatchError("the server's policy", got=ours, expected=wanted, next_step=step)
-        return ServedPolicy(self._parts, self._config, _count(head, "seed"))
+        seed, text = _count(head, "seed"), _text(head, "instruction")
+        with self._turn:
+            policy: WorkingPolicy = self._policy
+            if isinstance(policy, ServedPolicy):
+                policy = ServedPolicy(policy.parts, self._config, seed)
+            else:
+                policy.reset(seed)
+                self._holder = told
+            policy.latency = told
+            policy.instruct(text)
+        return policy
+
+    @contextmanager
+    def _turn_of(self, policy: WorkingPolicy, told: _ToldLatency) -> Iterator[None]:
+        """The runtime's time for one client.
+
+        Raises:
+            DeviceError: the policy is another robot's by now.
+        """
+        with self._turn:
+            if policy is self._policy and self._holder is not told:
+                raise DeviceError("another robot began a run with this policy, which serves one at a time")
+            yield
 
 
 def _count(head: dict[str, Any], name: str) -> int:
     value = head.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
         raise LinkError(f"'{name}' is {value!r}, expected a whole number")
+    return value
+
+
+def _text(head: dict[str, Any], name: str) -> str:
+    value = head.get(name, "")
+    if not isinstance(value, str) or len(value) > MAX_INSTRUCTION:
+        raise LinkError(f"'{name}' is {str(value)[:40]!r}, expected text of at most {MAX_INSTRUCTION} letters")
     return value
 
 

@@ -125,3 +125,11 @@ def test_a_pen_that_is_put_down_and_left_there_has_drawn_nothing() -> None:
     assert attempt.plans > 0
     assert np.linalg.norm(attempt.path[-1][:2] - path[0][:2]) < 3 * drawing.OFF_M
     assert rehearsal.judged[0][1] > model.max_mm
+
+
+def test_a_training_is_known_by_what_differs_from_the_defaults() -> None:
+    found = trial.unusual(recipes.RNN_GMM.train_config())
+    assert (found["policy"], found["head"], found["steps"]) == ("rnn_gmm", "gmm", 1500)
+    assert found["network"] == {"kind": "rnn", "width": 128, "depth": 2}
+    assert "learning_rate" not in found, "it is the default"
+    assert "flow" not in found

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_world import HALF_M, World, make_setup
+from tiny_world import HALF_M, World, make_setup, restate
 
 import il_policy.checkpoint
 from il_core.config import Setup
@@ -114,9 +114,8 @@ def forge(saved: Path, data: bytes) -> None:
 
 
 def edit(saved: Path, **changes: object) -> None:
-    """Change entries of ``policy.json``."""
-    path = saved / checkpoint.MANIFEST
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    """Change entries of ``policy.json``, which vouches for them."""
+    restate(saved / checkpoint.MANIFEST, **changes)
 
 
 def test_a_pickle_in_disguise_is_refused_and_not_run(setup: Setup, saved: Path, tmp_path: Path) -> None:
@@ -140,7 +139,7 @@ def test_a_manifest_cannot_point_elsewhere_or_lie_about_sizes(setup: Setup, save
     with pytest.raises(CheckpointError, match="names a weight file .* that is not ours"):
         il_policy.load(saved, setup)
     edit(saved, format_version=99)
-    with pytest.raises(CheckpointError, match="format_version is 99, this release reads 1; train again"):
+    with pytest.raises(CheckpointError, match="format_version is 99, this release reads 1 and 2; train again"):
         il_policy.load(saved, setup)
     (saved / checkpoint.MANIFEST).write_text("{")
     with pytest.raises(CheckpointError, match="not valid JSON"):

@@ -67,7 +67,7 @@ def test_no_episode_is_in_both_parts(setup: Setup) -> None:
 def test_noise_moves_the_tool_but_not_the_targets(setup: Setup, episode: Episode) -> None:
     dataset = ChunkDataset([episode], setup, CONFIG)
     batch = dataset.batch([0])
-    augment = Augmenter(dataset.encoder, dataset.codec, AugmentConfig(tool_m=0.02, jitter_m=0.0, gripper=0.0))
+    augment = Augmenter(dataset.encoder, dataset.codec, AugmentConfig(0.02, 0.0, 0.0), batch)
     noisy = augment(batch, torch.Generator().manual_seed(0))
     names = list(dataset.encoder.names)
     x = names.index("ee_position.x@0")

@@ -1,10 +1,10 @@
-"""Our noise schedule and DDIM step against the schedulers of the diffusers library."""
+"""Our noise schedule, DDIM and DDPM steps against the schedulers of the diffusers library."""
 
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from il_policy.config import DiffusionConfig, Prediction
+from il_policy.config import DiffusionConfig, Prediction, Sampler
 from il_policy.heads.diffusion import DiffusionHead, signal_levels
 
 TRAIN, INFERENCE = 100, 10
@@ -46,4 +46,29 @@ def test_sampling_takes_the_librarys_steps(prediction):
         # The library derives the noise from the clipped estimate only when asked to, as we always do.
         x = theirs.step(estimate, t, x, use_clipped_model_output=True).prev_sample
     ours = DiffusionHead(config).sample(network, torch.zeros(3, 1), noise)
+    torch.testing.assert_close(ours, x, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("inference", [TRAIN, INFERENCE])
+@pytest.mark.parametrize("prediction", list(Prediction))
+def test_noisy_sampling_takes_the_librarys_steps_and_draws(prediction, inference):
+    """All noise levels, and every tenth: the same network, first noise and later draws."""
+    config = DiffusionConfig(prediction, train_steps=TRAIN, inference_steps=inference, sampler=Sampler.DDPM)
+    theirs = DDPMScheduler(
+        num_train_timesteps=TRAIN,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type=prediction.value,
+        variance_type="fixed_small",
+        clip_sample=True,
+    )
+    theirs.set_timesteps(inference)
+    noise = torch.randn(3, 16, 4, generator=torch.Generator().manual_seed(2))
+
+    def network(x, t, cond):
+        return torch.tanh(0.7 * x + 0.01 * t[:, None, None] - 0.2)
+
+    x, draws = noise, torch.Generator().manual_seed(3)
+    for t in theirs.timesteps:
+        x = theirs.step(network(x, torch.full((3,), int(t)), None), t, x, generator=draws).prev_sample
+    ours = DiffusionHead(config).sample(network, torch.zeros(3, 1), noise, torch.Generator().manual_seed(3))
     torch.testing.assert_close(ours, x, atol=1e-5, rtol=0)

@@ -17,9 +17,10 @@ from il_policy import checkpoint
 from il_policy.augment.pixels import augment_pixels, depth_noise
 from il_policy.config import AugmentConfig, Head, Language, NetworkConfig, ObserveConfig, TrainConfig
 from il_policy.dataset import INSTRUCTION_NOTE, ChunkDataset
-from il_policy.encoders.cnn import DepthEye, RgbEye, spatial_softmax
+from il_policy.encoders.cnn import spatial_softmax
 from il_policy.encoders.extras import Extras
 from il_policy.encoders.eyes import blank_pixels, make_eyes
+from il_policy.encoders.pictures import DepthEye, RgbEye
 from il_policy.encoders.pixels import PixelReader, cloud, shrink, small_depth
 from il_policy.encoders.points import PointEye
 from il_policy.encoders.text import hashed_ngrams
@@ -47,7 +48,7 @@ def test_depth_that_was_not_measured_does_not_count(setup: Setup) -> None:
     assert np.abs(whole.astype(float) - holed).max() < 0.02, "means are over what is there"
     assert small_depth(replace(frame, depth_m=np.zeros_like(holes)), 16, 2.0).max() == 0.0
     torch.manual_seed(0)
-    eye = DepthEye((8, 8), 4, max_m=2.0)
+    eye = DepthEye(replace(ALL, depth_max_m=2.0))
     depth = torch.rand(2, 1, 16, 16) + 0.2
     depth[:, :, :8] = 0.0
     far = depth.clone()
@@ -83,7 +84,7 @@ def test_the_order_of_points_does_not_matter_and_every_eye_is_asked(setup: Setup
     for name, tensor in pixels.items():
         changed = {**pixels, name: (tensor.float() + torch.rand(tensor.shape) * 1.5).to(tensor.dtype)}
         assert not torch.equal(eyes(changed), seen), f"{name} is not looked at"
-    assert RgbEye((8,), 4)(pixels["rgb.front"]).shape == (1, 8)
+    assert RgbEye(ALL)(pixels["rgb.front"]).shape == (1, 8)
 
 
 def test_reading_pixels_names_what_is_missing(setup: Setup) -> None:
@@ -166,7 +167,8 @@ def test_disturbed_pixels_keep_their_type_range_and_holes_and_depend_on_the_seed
     read = PixelReader(setup, ALL).read(o, o)
     pixels = {k: torch.from_numpy(v)[None].repeat_interleave(4, 0) for k, v in read.items()}
     strong = AugmentConfig(shift_px=4, colour=0.5, depth_m=0.01, depth_dropout=0.2, camera_rad=0.05, camera_m=0.01)
-    a, b, c = (augment_pixels(pixels, strong, torch.Generator().manual_seed(s)) for s in (0, 0, 1))
+    views = {k: torch.from_numpy(v)[None].float() for k, v in PixelReader(setup, ALL).views(o, o).items()}
+    a, b, c = (augment_pixels(pixels, strong, torch.Generator().manual_seed(s), views) for s in (0, 0, 1))
     for name, before in pixels.items():
         assert a[name].dtype == before.dtype and a[name].shape == before.shape
         assert torch.equal(a[name], b[name]) and not torch.equal(a[name], c[name])

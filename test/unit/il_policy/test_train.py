@@ -83,6 +83,17 @@ def test_a_resumed_training_ends_bit_for_bit_like_an_uninterrupted_one(
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+def test_a_finished_training_that_is_resumed_stays_what_it_was(
+    dataset: ChunkDataset, blind: Setup, tmp_path: Path
+) -> None:
+    first = train(dataset, blind, replace(SMALL, steps=3), tmp_path)
+    before = checkpoint.read_manifest(tmp_path)
+    again = train(dataset, blind, replace(SMALL, steps=3), tmp_path, is_resumed=True)
+    after = checkpoint.read_manifest(tmp_path)
+    assert again.is_complete and again.loss == first.loss == after.metrics["loss"]
+    assert after.weights_sha256 == before.weights_sha256 and after.metrics.keys() == before.metrics.keys()
+
+
 def test_resuming_with_other_settings_is_refused(dataset: ChunkDataset, blind: Setup, tmp_path: Path) -> None:
     train(dataset, blind, replace(SMALL, steps=5), tmp_path)
     with pytest.raises(CheckpointError, match="cannot resume: its config is not today's; train anew"):

@@ -70,16 +70,25 @@ def said(capfd: pytest.CaptureFixture[str]) -> str:
     return " ".join(capfd.readouterr().err.split())
 
 
-def test_two_processes_train_one_policy(dataset: Path, tmp_path: Path) -> None:
+def test_two_processes_train_one_policy_and_resume_it_bit_for_bit(dataset: Path, tmp_path: Path) -> None:
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    launch += ["--main_process_port", str(free_port()), "-m", "il_cli.main", "train", str(dataset)]
+    launch += ["--main_process_port", str(free_port()), str(Path(__file__).with_name("two_processes.py"))]
     out = tmp_path / "ck"
-    subprocess.run([*launch, "--out", str(out), *QUICK, "--set", "steps=10"], check=True, timeout=120)
+    quick = [*QUICK, "--set", "steps=10", "--set", "wandb=arm"]
+    subprocess.run([*launch, str(dataset), str(tmp_path), "--out", str(out), *quick], check=True, timeout=120)
     assert trained_steps(out) == 10
+    assert (tmp_path / "wandb_runs").read_text() == "begun\n", "only the main process tells"
     checkpoint.load(out, load_setup(TASK))
     state = load_file(next(out.glob("training-*.safetensors")))
     assert not torch.equal(state["generator.0"], state["generator.1"]), "each draws batches of its own"
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert (whole / "rank_0").read_bytes() == (whole / "rank_1").read_bytes(), "both hold the same weights"
+    for rank in (0, 1):
+        name = f"rank_{rank}"
+        assert (whole / name).read_bytes() == (parts / name).read_bytes(), "resumed, it ends bit for bit the same"
+    for stem in ("model", "training"):
+        assert next(whole.glob(f"{stem}-*")).name == next(parts.glob(f"{stem}-*")).name, "named by their digests"
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_world import HALF_M, demonstrate, make_setup
+from tiny_world import HALF_M, as_of_the_first_release, demonstrate, make_setup
 
 from il_core.config import Setup
 from il_core.errors import CheckpointError, EpisodeError
@@ -103,7 +103,8 @@ def test_what_gets_worse_ends_early_and_the_best_model_is_kept(
     trainer.resume()
     assert trainer.is_over and trainer.misses == 3
     mm = checkpoint.read_manifest(tmp_path).metrics["val_position_mm"]
-    assert mm == trainer.best_mm <= result.val.position_mm  # type: ignore[union-attr]
+    assert trainer.best_val is not None and result.val is not None
+    assert mm == trainer.best_val.position_mm <= result.val.position_mm
     assert all(torch.equal(v, weights(tmp_path)[k]) for k, v in (trainer.best or {}).items())
 
 
@@ -212,7 +213,7 @@ def test_checkpoints_of_the_first_release_still_load(
     old = {k: v for k, v in manifest["config"].items() if k in OLD_KEYS}
     for part, keys in OLD_PARTS.items():
         old[part] = {k: v for k, v in old[part].items() if k in keys}
-    path.write_text(json.dumps({**manifest, "config": old}))
+    as_of_the_first_release(path, config=old)
     assert np.array_equal(checkpoint.load(tmp_path, blind).predict(window).rows, today)
     names = {"network", "input_norm", "action_norm"}
     assert {key.split(".")[0] for key in weights(tmp_path)} == names, "tensors keep their names"

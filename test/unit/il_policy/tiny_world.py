@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from il_core.spec import (
     TaskSpec,
     digest,
 )
+from il_core.store.seal import DIGEST, seal
 from il_core.types import ArmState, CameraFrame, Episode, Observation, Outcome
 
 R_DOWN = matrix_from_quat_xyzw([1.0, 0.0, 0.0, 0.0])
@@ -26,6 +28,18 @@ HALF_M = 0.02  # the cube is 40 mm wide and high
 HOME = np.array([0.45, 0.0, 0.30])
 BIN = np.array([0.45, -0.25, 0.15])
 TICK_NS = 100_000_000
+
+
+def restate(path: Path, **changes: object) -> None:
+    """Change entries of a JSON file of a checkpoint, and give it the digest of what it says now."""
+    values = {k: v for k, v in json.loads(path.read_text()).items() if k != DIGEST}
+    path.write_text(seal({**values, **changes}))
+
+
+def as_of_the_first_release(path: Path, **changes: object) -> None:
+    """Turn a JSON file of a checkpoint into one of release 0.1, which wrote no digest."""
+    values = {k: v for k, v in json.loads(path.read_text()).items() if k not in (DIGEST, "specs_sha256", "origin")}
+    path.write_text(json.dumps({**values, "format_version": 1, **changes}, indent=1))
 
 
 def _cameras() -> tuple[CameraSpec, ...]:

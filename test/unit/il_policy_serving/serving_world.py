@@ -30,11 +30,16 @@ CONFIGS = {
 }
 
 
+def make_data(setup: Setup, config: TrainConfig) -> ChunkDataset:
+    """Two demonstrations as samples."""
+    cubes = [np.array([x, 0.05, HALF_M]) for x in (0.4, 0.55)]
+    return ChunkDataset([demonstrate(setup, c, f"demo{i}") for i, c in enumerate(cubes)], setup, config)
+
+
 def make_policy(setup: Setup, config: TrainConfig, folder: Path) -> ChunkPolicy:
     """An untrained policy with real normalisers, saved and loaded."""
     torch.manual_seed(0)
-    cubes = [np.array([x, 0.05, HALF_M]) for x in (0.4, 0.55)]
-    data = ChunkDataset([demonstrate(setup, c, f"demo{i}") for i, c in enumerate(cubes)], setup, config)
+    data = make_data(setup, config)
     model = ChunkModel.for_setup(setup, config)
     batch = data.batch([0, 1])
     model.input_norm.fit(batch.inputs.numpy())

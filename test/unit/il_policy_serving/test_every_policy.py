@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from functools import cache
 
@@ -25,9 +26,14 @@ from il_policy.config import (
 from il_policy.dataset import ChunkDataset
 from il_policy.policy import ChunkPolicy
 from il_policy.serving.acting import JointCommand
+from il_policy.serving.backend import open_backend
 from il_policy.serving.config import Handover, Runtime, ServeConfig
 from il_policy.serving.export import export
+from il_policy.serving.loading import exportable
 from il_policy.serving.policy import ServedPolicy
+from il_policy.serving.remote.client import RemotePolicy
+from il_policy.serving.remote.server import InferenceServer
+from il_policy.serving.torch_graphs import TorchBackend, examples
 from il_policy.train import adapted, train
 
 SETUP = make_setup()
@@ -38,6 +44,20 @@ EYES = ObserveConfig(
     rgb=("front",), depth=("wrist",), points=("front",), side=16, keypoints=2, channels=(4, 4), point_count=32
 )
 FELT = ObserveConfig(torque=True, wrench=True, language=Language.NGRAM, language_dim=8)
+NO_NETWORK = "is a movement primitive, it has no network; `il serve` takes it as it is"
+REFUSED = {  # by `il export`; every other recipe becomes ONNX and OpenVINO graphs
+    "dmp": NO_NETWORK,
+    "gmr": NO_NETWORK,
+    "promp": NO_NETWORK,
+    "ibc": "head 'ibc' searches among candidates, and the rounding of another runtime picks another one; `il serve`",
+}
+STEPPED = {"encode", "step", "guided"}
+GRAPHS = {  # of recipes that remove noise in steps; the others are one whole graph
+    "diffusion": STEPPED,
+    "diffusion_unet": STEPPED,
+    "diffusion_transformer": STEPPED,
+    "flow": STEPPED,
+}
 TICKS = 12
 TORCH = ServeConfig(runtime=Runtime.TORCH)
 BC = TrainConfig("bc", Head.REGRESSION, NetworkConfig(width=16, depth=1), steps=2, batch_size=4)
@@ -104,6 +124,18 @@ def test_every_recipe_is_served_with_the_plan_its_network_makes(recipe, tmp_path
     assert plan.horizon == SETUP.task.horizon and plan.start_ns == wanted.start_ns
     assert np.abs(plan.rows - wanted.rows).max() < 1e-4
     assert plan.gripper_des == pytest.approx(wanted.gripper_des, abs=1e-4)
+    if recipe in REFUSED:
+        with pytest.raises(CheckpointError, match=REFUSED[recipe]):
+            export(tmp_path / "policy", ["onnx"], exportable(tmp_path / "policy"))
+        return
+    artifact = export(tmp_path / "policy", ["onnx"], policy)
+    assert artifact.max_error["onnx"] <= 1e-4
+    assert {key.split("/")[1] for key in artifact.graphs} == GRAPHS.get(recipe, {"encode", "whole"})
+    if recipe in GRAPHS:  # the reverse pass is written out for the runtimes: it must be torch's own
+        feeds = {name: tensor.numpy() for name, tensor in examples(policy, "guided").items()}
+        ways = (open_backend("onnx", tmp_path / "policy", artifact), TorchBackend(policy))
+        for ours, torchs in zip(*(way.run("guided", feeds) for way in ways), strict=True):
+            assert np.abs(ours - torchs).max() < 1e-4
 
 
 @pytest.mark.parametrize("encoding", list(ActionEncoding))
@@ -159,12 +191,12 @@ def test_a_recipe_that_averages_plans_is_served_averaging(tmp_path):
     assert np.abs(plan.rows - alone.rows).max() > 1e-3, "the plan before plays its part"
 
 
-def test_a_head_that_no_runtime_can_hold_says_so_and_is_served_by_torch(tmp_path):
-    policy = trained(load_train_config("ibc", (*QUICK, *SMALL)), tmp_path)
-    try:
-        error = export(tmp_path, ["onnx"], policy).max_error["onnx"]
-    except CheckpointError as refusal:
-        assert "cannot be exported" in str(refusal) or "serve it with --runtime torch" in str(refusal)
-    else:
-        assert error <= 1e-4
-    assert served_alike(tmp_path, policy).predict(sights()).horizon == SETUP.task.horizon
+def test_a_movement_primitive_is_served_to_a_robot_on_another_machine(tmp_path):
+    trained(load_train_config("dmp", (*QUICK, *SMALL)), tmp_path)
+    policy = il_policy.load(tmp_path, SETUP)
+    wanted, key = policy.predict(sights()), bytes(range(32))
+    server = InferenceServer(policy, ServeConfig(), key, "127.0.0.1", 0)
+    threading.Thread(target=server.run, daemon=True).start()
+    robot = RemotePolicy(SETUP, "127.0.0.1", server.port, key)
+    assert np.array_equal(robot.predict(sights()).rows, wanted.rows) and robot.runtime == "remote dmp"
+    server.close()

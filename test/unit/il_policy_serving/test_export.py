@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from serving_world import CONFIGS
+from tiny_world import restate
 
 from il_core.errors import CheckpointError, ConfigError
 from il_policy.heads import make_head
@@ -71,8 +72,7 @@ def test_a_changed_byte_is_refused(policies, tmp_path):
 
 def test_graphs_of_older_weights_are_refused(policies, tmp_path):
     copy = Path(shutil.copytree(policies["bc"][0], tmp_path / "copy"))
-    manifest = json.loads((copy / "policy.json").read_text())
-    (copy / "policy.json").write_text(json.dumps({**manifest, "weights_sha256": "0" * 64}))
+    restate(copy / "policy.json", weights_sha256="0" * 64)
     with pytest.raises(CheckpointError, match="made from other weights than policy.json names; run `il export` again"):
         stored.check_current(copy, read_artifact(copy))
 
@@ -80,14 +80,14 @@ def test_graphs_of_older_weights_are_refused(policies, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": 99}, "format_version is 99, this release reads 1"),
+        ({"format_version": 99}, "format_version is 99, this release reads 1 and 2; export again"),
         ({"tensors": {"name": "../../etc/passwd", "sha256": "0"}}, "names a file '../../etc/passwd' that is not ours"),
         ({"weights": 1}, "unknown key 'weights'"),
     ],
 )
 def test_a_strange_serving_file_is_refused_with_the_reason(policies, tmp_path, changes, words):
-    values = json.loads((policies["bc"][0] / stored.FILE).read_text())
-    (tmp_path / stored.FILE).write_text(json.dumps({**values, **changes}))
+    shutil.copy(policies["bc"][0] / stored.FILE, tmp_path / stored.FILE)
+    restate(tmp_path / stored.FILE, **changes)
     with pytest.raises(CheckpointError, match=words):
         read_artifact(tmp_path)
 
@@ -96,8 +96,8 @@ def test_garbage_for_a_graph_is_refused_by_the_runtime_not_run(policies, tmp_pat
     copy = Path(shutil.copytree(policies["bc"][0], tmp_path / "copy"))
     values = json.loads((copy / stored.FILE).read_text())
     entry = stored.store(copy, "serving_whole", "onnx", b"not a graph")
-    values["graphs"]["onnx/whole"] = {"name": entry.name, "sha256": entry.sha256}
-    (copy / stored.FILE).write_text(json.dumps(values))
+    graphs = {**values["graphs"], "onnx/whole": {"name": entry.name, "sha256": entry.sha256}}
+    restate(copy / stored.FILE, graphs=graphs)
     with pytest.raises(CheckpointError, match="graph 'whole' is refused by onnxruntime"):
         open_backend("onnx", copy, read_artifact(copy))
 

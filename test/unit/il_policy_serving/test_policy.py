@@ -16,7 +16,6 @@ from tiny_world import HALF_M, World, make_setup
 import il_policy
 from il_core.errors import CheckpointError, SpecMismatchError
 from il_policy.serving import doubt
-from il_policy.serving.choose import Timing, best, thread_counts
 from il_policy.serving.config import Doubt, Handover, Runtime, ServeConfig, load_serve_config
 from il_policy.serving.handover import jump
 from il_policy.serving.sampler import Request, sample
@@ -146,16 +145,6 @@ def test_another_task_and_missing_files_are_refused(policies, tmp_path):
         il_policy.load(policies["bc"][0], make_setup(rate_hz=20))
     with pytest.raises(CheckpointError, match="cannot be read: .*export again"):
         il_policy.load(tmp_path, config=ONNX)
-
-
-def test_more_threads_are_taken_only_where_clearly_faster():
-    def timing(runtime, threads, p95):
-        return Timing(runtime, threads, p95, p95, 10)
-
-    assert best([timing("onnx", 1, 10), timing("onnx", 2, 9)]).threads == 1
-    assert best([timing("onnx", 1, 10), timing("onnx", 2, 6)]).threads == 2
-    assert best([timing("torch", 1, 30), timing("openvino", 1, 7)]).runtime == "openvino"
-    assert thread_counts(0, 2) == (1,) and thread_counts(0, 8) == (1, 2, 4) and thread_counts(3, 2) == (3,)
 
 
 def test_the_shipped_settings_are_the_defaults():

@@ -32,7 +32,7 @@ CONFIG = ServeConfig(runtime=Runtime.ONNX)
 @pytest.fixture(scope="module")
 def server(policies):
     served = il_policy.load(policies["flow"][0], config=CONFIG)
-    server = InferenceServer(served.parts, CONFIG, KEY, "127.0.0.1", 0)
+    server = InferenceServer(served, CONFIG, KEY, "127.0.0.1", 0)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield server
@@ -54,7 +54,7 @@ def test_plans_are_those_of_the_policy_on_the_other_side(server, setup, policies
         mine, theirs = local.predict(moved), remote.predict(moved)
         assert np.array_equal(mine.rows, theirs.rows) and np.array_equal(mine.gripper_des, theirs.gripper_des)
         assert (mine.start_ns, mine.dt_ns, mine.obs_ns) == (theirs.start_ns, theirs.dt_ns, theirs.obs_ns)
-    assert remote.report.steps == 10 and remote.report.frozen == 2 and remote.runtime == "remote onnx"
+    assert remote.report.steps == 10 and remote.report.frozen == 2 and remote.runtime == "remote onnx, 1 thread(s)"
 
 
 def test_several_robots_share_one_server(server, setup, window):
@@ -74,7 +74,7 @@ def test_another_key_and_another_task_are_refused(server, setup, window):
 
 def test_a_lost_link_gives_no_plan_and_the_next_call_connects_anew(policies, setup, window):
     served = il_policy.load(policies["bc"][0], config=CONFIG)
-    first = InferenceServer(served.parts, CONFIG, KEY, "127.0.0.1", 0)
+    first = InferenceServer(served, CONFIG, KEY, "127.0.0.1", 0)
     threading.Thread(target=first.run, daemon=True).start()
     robot = client(first, setup, timeout_s=0.5)
     assert robot.predict(window).horizon == 16
@@ -82,7 +82,7 @@ def test_a_lost_link_gives_no_plan_and_the_next_call_connects_anew(policies, set
     for _ in range(2):
         with pytest.raises(LinkError, match="link lost|closed the link|no inference server"):
             robot.predict(later(window, 1))
-    again = InferenceServer(served.parts, CONFIG, KEY, "127.0.0.1", first.port)
+    again = InferenceServer(served, CONFIG, KEY, "127.0.0.1", first.port)
     threading.Thread(target=again.run, daemon=True).start()
     assert robot.predict(later(window, 2)).horizon == 16
     again.close()

@@ -24,7 +24,7 @@ T0 = 1_700_000_000_000_000_000
 PLAN = TopicPlan(topics.JOINT_STATES, "sensor_msgs/msg/JointState", "sim", 1000.0)
 HEADER = RecordingHeader("pick_place", "fr3", "d" * 64, T0)
 MESSAGE = msgdefs.encoder(PLAN.type)({"header": {"stamp": {"sec": T0 // 10**9}}, "position": [0.5] * 200})
-FULL_BYTES = 20_000
+FULL_BYTES = 200_000  # several chunks
 
 
 def begin(root, name=None):
