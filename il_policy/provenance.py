@@ -68,6 +68,7 @@ class Origin:
         machine: Where it was trained.
         versions: Of Python and the packages that made it.
         parent: The checkpoint it began with, if any.
+        eyes_sha256: Digest of the file of ``observe.weights``, hex; empty if its encoders began with random weights.
     """
 
     source: Source = field(default_factory=Source)
@@ -76,6 +77,7 @@ class Origin:
     machine: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     parent: Parent | None = None
+    eyes_sha256: str = ""
 
     def line(self) -> str:
         """All of it in one line, for people."""
@@ -87,6 +89,8 @@ class Origin:
             p = self.parent
             kept = f"{len(p.copied)} tensors taken over, {len(p.fresh)} fresh"
             parts.append(f"{p.taken.value} {p.path} (weights {p.weights_sha256[:12]}, {kept})")
+        if self.eyes_sha256:
+            parts.append(f"encoders of pictures from weights {self.eyes_sha256[:12]}")
         parts.append(", ".join(f"{name} {version}" for name, version in self.versions.items()))
         return "; ".join([*parts, f"on {self.machine}", *([self.date_utc] if self.date_utc else [])])
 

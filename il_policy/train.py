@@ -118,7 +118,8 @@ def train(
         return _fit(dataset, setup, config, out, _origin(dataset, config, source))
     trainer = Trainer(dataset, setup, config, out, _teacher(teacher, setup), start)
     parent = _parent(teacher, Taken.TEACHER, trainer.transfer) or _parent(start, Taken.START, trainer.transfer)
-    trainer.origin = replace(_origin(dataset, config, source), parent=parent)
+    known = _origin(dataset, config, source)
+    trainer.origin = replace(known, parent=parent, eyes_sha256=trainer.origin.eyes_sha256)
     if is_resumed:
         trainer.resume()
     book = Logbook(out, config, trainer.step) if trainer.processes.is_main else None

@@ -101,7 +101,7 @@ class Trainer:
         rows = self.data.action.flatten(0, 1) if config.hold_at_end else self.data.action[~self.data.is_pad]
         self.model.action_norm.fit(rows.numpy())
         if config.observe.weights and self.model.eyes is not None:
-            self.model.eyes.begin_with(Path(config.observe.weights))
+            self.origin = replace(self.origin, eyes_sha256=self.model.eyes.begin_with(Path(config.observe.weights)))
         if start is not None:
             self.transfer = start_from(self.model, start)
         self.model.to(config.device)
@@ -241,7 +241,7 @@ class Trainer:
                 self.best_val = from_mapping(OpenLoopError, _best_of(state), str(self.out / STATE))
             known = checkpoint.read_stored(self.out).origin
             if known is not None:  # what it began with is not what it goes on from
-                self.origin = replace(self.origin, parent=known.parent)
+                self.origin = replace(self.origin, parent=known.parent, eyes_sha256=known.eyes_sha256)
         except (ConfigError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(self.out / STATE, f"cannot resume: {error}; train anew") from error
 

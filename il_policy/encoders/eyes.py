@@ -38,15 +38,20 @@ class Eyes(nn.Module):
         seen = [eye(pixels[name]) for name, eye in zip(self.names, self.eyes.values(), strict=True)]
         return torch.cat(seen, dim=-1)
 
-    def begin_with(self, path: Path) -> None:
+    def begin_with(self, path: Path) -> str:
         """Fill the encoders of all pictures with the weights of a file, see :mod:`il_policy.encoders.weights`.
+
+        Returns:
+            SHA-256 of the file, hex.
 
         Raises:
             ConfigError: unreadable, or not the weights of such an encoder.
         """
+        sha256 = ""
         for eye in self.eyes.values():
             if isinstance(eye, RgbEye | DepthEye):
-                begin_with(eye.cnn, path)
+                sha256 = begin_with(eye.cnn, path)
+        return sha256
 
 
 def make_eyes(config: ObserveConfig) -> Eyes | None:

@@ -6,6 +6,7 @@ the same names): its convolutions are taken, while norms and the last layer, whi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,18 +24,18 @@ SHOWN = 3  # names in an error
 
 
 @torch.no_grad()
-def begin_with(encoder: nn.Module, path: Path) -> tuple[str, ...]:
+def begin_with(encoder: nn.Module, path: Path) -> str:
     """Fill an encoder with the weights of a file.
 
     The first convolution of a depth encoder begins anew if the file's looks at colours.
 
     Returns:
-        Names of the tensors that were taken.
+        SHA-256 of the file, hex.
 
     Raises:
         ConfigError: unreadable, or not the weights of such an encoder.
     """
-    tensors, where = read_weights(path), f"observe.weights {path}"
+    (tensors, sha256), where = read_weights(path), f"observe.weights {path}"
     mine = dict(encoder.state_dict())
     first = next(name for name, tensor in mine.items() if tensor.ndim == 4)
     if first in tensors and _fits_other_channels(mine[first], tensors[first]):
@@ -58,11 +59,11 @@ def begin_with(encoder: nn.Module, path: Path) -> tuple[str, ...]:
             raise ConfigError(where, f"{problem}; take a file of the same encoder")
     for name, tensor in mine.items():
         tensor.copy_(tensors[name])
-    return tuple(mine)
+    return sha256
 
 
-def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """All tensors of a safetensors file.
+def read_weights(path: Path) -> tuple[Mapping[str, Tensor], str]:
+    """All tensors of a safetensors file, and its SHA-256, hex.
 
     Raises:
         ConfigError: unreadable, of another format, or not finite.
@@ -72,7 +73,8 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ConfigError(where, f"{size} bytes, expected at most {MAX_BYTES}; take a file of one encoder")
-        tensors = load_tensors(path.read_bytes())
+        data = path.read_bytes()
+        tensors = load_tensors(data)
     except OSError as error:
         raise ConfigError(where, f"cannot be read: {error.strerror}; give a .safetensors file") from error
     except SafetensorError as error:
@@ -81,7 +83,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise ConfigError(where, f"'{name}' holds NaN or infinity; take another file")
-    return tensors
+    return tensors, hashlib.sha256(data).hexdigest()
 
 
 def _fits_other_channels(mine: Tensor, theirs: Tensor) -> bool:

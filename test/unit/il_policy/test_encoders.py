@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,6 +183,9 @@ def test_a_training_begins_with_the_weights_of_a_file_and_its_policy_needs_that_
     )  # fmt: skip
     episodes = [seen_episode()]
     generic.train(episodes, config, tmp_path / "out", spec_of(episodes, n_obs=1, horizon=4, n_execute=4))
+    origin = checkpoint.read_stored(tmp_path / "out").origin
+    assert origin is not None and origin.eyes_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert f"encoders of pictures from weights {origin.eyes_sha256[:12]}" in origin.line()
     path.unlink()
     eyes = exportable(tmp_path / "out").model.eyes
     assert eyes is not None
