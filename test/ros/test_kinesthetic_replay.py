@@ -78,6 +78,7 @@ def test_an_arm_with_a_force_limit_is_freed_for_the_hand_recorded_and_held_again
         session.wait(lambda: "recorder" in session.diagnostics, 10.0, "the recorder talks", nodes.check)
         desk = RecordingDesk(session, keys, Player("off", ring=lambda: None))
         desk.describe("draw", "Ada", {"mode": "kinesthetic"})
+        session.wait(lambda: bool(session.path), 10.0, "the tool's pose", nodes.check)
         start = session.path[-1].T_base_ee[:3, 3]
 
         def source():
