@@ -4,7 +4,7 @@ PY := .venv/bin/python
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs demo test test-franka check format bench-control bench-record bench-policies clean
+.PHONY: help setup docs demo test test-slow test-franka check format bench-control bench-record bench-policies clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,8 +22,11 @@ check: setup ## lint, format and types
 	@$(PY) -m mypy
 
 test: check ## check, then all tests that need no robot and no GPU; those of nodes one by one, the others side by side
-	@$(PY) -m pytest -n 2 -m "not ros and not hardware and not gpu" $(ARGS) || [ $$? -eq 5 ]
-	@$(PY) -m pytest -m "ros and not hardware and not gpu" $(ARGS) || [ $$? -eq 5 ]
+	@$(PY) -m pytest -n 2 -m "not ros and not hardware and not gpu and not slow" $(ARGS) || [ $$? -eq 5 ]
+	@$(PY) -m pytest -m "ros and not hardware and not gpu and not slow" $(ARGS) || [ $$? -eq 5 ]
+
+test-slow: setup ## the tests that take minutes each, and are left out above
+	@$(PY) -m pytest -m slow $(ARGS)
 
 test-franka: setup ## the Franka driver against a simulated controller, in a venv of its own (.venv-franka)
 	@test -x .venv-franka/bin/python || $(PY) -m venv .venv-franka

@@ -170,6 +170,7 @@ def test_a_policy_killed_while_it_drives_is_named_and_the_arm_stops(start):
     demo.assert_arm_rests()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_it_draws(start):
     demo = start(*SHORT)
     demo.wait(lambda: demo.is_in("draw"), "the drawing graph starts")
