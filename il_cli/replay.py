@@ -56,9 +56,7 @@ def replay(
         what = f"topic '{topics.EE_POSE}' is silent, node 'controller' should publish it: start `il up record`"
         session.wait(lambda: bool(session.path), ATTACH_S, what)
         replayer = Replayer(session, setup)
-        for left in range(math.ceil(after), 0, -1):
-            typer.echo(f"step back: the arm moves in {left} s")
-            time.sleep(1.0)
+        _count_down(after)
         typer.echo(f"going to the start of {path.name}")
         replayer.go_to_start(path)
         if record:
@@ -81,3 +79,10 @@ def replay(
         finally:
             if record:
                 replayer.note(dict.fromkeys(path.notes, ""))
+
+
+def _count_down(seconds: float) -> None:
+    """Give the person time to step back."""
+    for left in range(math.ceil(seconds), 0, -1):
+        typer.echo(f"step back: the arm moves in {left} s")
+        time.sleep(1.0)

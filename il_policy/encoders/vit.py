@@ -2,8 +2,7 @@
 
 Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021, as narrow as the "tiny" of Touvron et al., "Training
 data-efficient image transformers", ICML 2021, half as deep, with patches of 8 pixels for small pictures. There is no
-token for a class: the answer is where on the grid of patches something is. With such a token, 120 steps taught
-nothing about the place of a square in a picture; this way they taught it to about a hundredth of the picture's width.
+token for a class: the answer is where on the grid of patches something is.
 
     patches --> tokens + their places --> blocks --> a map per point --> coordinates
 """

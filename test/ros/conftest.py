@@ -1,9 +1,11 @@
 """Tests over ROS: a domain of their own, the graph's environment, and the marker."""
 
 import os
+from pathlib import Path
 
 import pytest
 
+from il_core.config import load_setup
 from il_core.graph import ros_environment
 
 # Set before anything imports rclpy. Domains above 101 would use ports the kernel hands out to others;
@@ -17,3 +19,21 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "/test/ros/" in str(item.path):
             item.add_marker(pytest.mark.ros)
+
+
+@pytest.fixture
+def untrained():
+    """Function that writes a policy for a task that stays about where it is: (folder, task) -> folder."""
+
+    def write(folder: Path, task: str) -> Path:
+        from il_policy import checkpoint
+        from il_policy.config import Head, NetworkConfig, TrainConfig
+        from il_policy.policy import ChunkModel
+
+        setup = load_setup(task)
+        config = TrainConfig("bc", Head.REGRESSION, NetworkConfig(width=16, depth=1))
+        model = ChunkModel.for_setup(setup, config)
+        model.action_norm.half_range.fill_(1e-3)
+        return checkpoint.save(folder, model, setup, config, "none", {})
+
+    return write

@@ -6,7 +6,6 @@ import os
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -22,24 +21,13 @@ from il_cli.ros.session import Session  # noqa: E402
 from il_core.config import load_setup  # noqa: E402
 from il_core.graph import GraphOptions, graph  # noqa: E402
 from il_core.graph_spec import Place  # noqa: E402
-from il_policy import checkpoint  # noqa: E402
-from il_policy.config import Head, NetworkConfig, TrainConfig  # noqa: E402
-from il_policy.policy import ChunkModel  # noqa: E402
 
 pytestmark = pytest.mark.ros
 TASK, LEFT = "draw_symbol", Place("left")  # in a namespace: the arm is one of several
 
 
-def untrained(folder: Path) -> Path:
-    setup = load_setup(TASK)
-    config = TrainConfig("bc", Head.REGRESSION, NetworkConfig(width=16, depth=1))
-    model = ChunkModel.for_setup(setup, config)
-    model.action_norm.half_range.fill_(1e-3)  # it stays about where it is
-    return checkpoint.save(folder, model, setup, config, "none", {})
-
-
-def test_an_attempt_runs_from_enter_to_enter_and_leaves_the_arm_holding(tmp_path):
-    policy = untrained(tmp_path / "secret_name")
+def test_an_attempt_runs_from_enter_to_enter_and_leaves_the_arm_holding(tmp_path, untrained):
+    policy = untrained(tmp_path / "secret_name", TASK)
     reads, writes = os.pipe()
     said: list[str] = []
 

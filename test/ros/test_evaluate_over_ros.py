@@ -5,29 +5,16 @@ from __future__ import annotations
 import json
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy")
 from il_cli.evaluate import evaluate  # noqa: E402
 from il_core import topics  # noqa: E402
-from il_core.config import load_setup  # noqa: E402
-from il_policy import checkpoint  # noqa: E402
 from il_policy.card import read_card  # noqa: E402
-from il_policy.config import Head, NetworkConfig, TrainConfig  # noqa: E402
-from il_policy.policy import ChunkModel  # noqa: E402
 
 pytestmark = pytest.mark.ros
 TASK = "draw_symbol"
-
-
-def untrained(folder: Path) -> Path:
-    setup = load_setup(TASK)
-    config = TrainConfig("bc", Head.REGRESSION, NetworkConfig(width=16, depth=1))
-    model = ChunkModel.for_setup(setup, config)
-    model.action_norm.half_range.fill_(1e-3)  # it stays about where it is
-    return checkpoint.save(folder, model, setup, config, "none", {})
 
 
 def take_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,8 +44,8 @@ def take_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "set_bool", spied)
 
 
-def test_the_default_way_writes_the_same_report_and_counts_who_took_over(tmp_path, monkeypatch):
-    policy = untrained(tmp_path / "still")
+def test_the_default_way_writes_the_same_report_and_counts_who_took_over(tmp_path, monkeypatch, untrained):
+    policy = untrained(tmp_path / "still", TASK)
     take_over(monkeypatch)
     evaluate([policy], task=TASK, episodes=2, limit_s=1.8, out=tmp_path / "out")
     report = json.loads((tmp_path / "out" / "report.json").read_text())
