@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from il_cli.rehearsal import Attempt, Rehearsal
+from il_cli.rehearsal import MS, Attempt, Rehearsal
 from il_core.config import Setup
 from il_policy import load
+from il_policy.serving.config import ServeConfig
 from il_sim.randomise import Randomisation
+
+LATENCY_MS = 100.0  # of inference, as a small computer needs it
+UNHURRIED_MS = 1e9  # deadline of a plan that always gets all its steps
 
 
 @dataclass(slots=True)
@@ -52,8 +56,11 @@ def compare(
     limit_s: float,
     on_attempt: Callable[[Attempt], None] = lambda _: None,
     randomise: Randomisation | None = None,
+    serving: ServeConfig | None = None,
 ) -> list[Candidate]:
     """Let every policy try every scene, in an order that favours none and follows from the seeds.
+
+    Every plan has all its denoising steps, however long they take: the machine's load plays no part.
 
     Args:
         setup: Robot and task.
@@ -62,19 +69,22 @@ def compare(
         limit_s: Longest attempt [s].
         on_attempt: Told of every attempt; does not learn whose it is.
         randomise: What else than the places of objects the seed varies; None = nothing.
+        serving: How the policies are served; None = as by default. Its deadline does not count, nor the latency it
+            assumes: both are known here.
 
     Raises:
         CheckpointError, SpecMismatchError: a policy cannot be used here.
         ConfigError, DeviceError: the task cannot be simulated.
     """
     names = distinct([path.name for path in checkpoints], [str(path) for path in checkpoints])
-    policies = [load(path, setup) for path in checkpoints]
+    settings = replace(serving or ServeConfig(), deadline_ms=UNHURRIED_MS, latency_ms=LATENCY_MS)
+    policies = [load(path, setup, config=settings) for path in checkpoints]
     candidates = [Candidate(name) for name in names]
     order = [(seed, k) for seed in seeds for k in range(len(policies))]
     random.Random(seeds[0]).shuffle(order)  # noqa: S311 - an order, not a secret
     for policy in policies:
         policy.warm_up()
-    with Rehearsal(setup, randomise=randomise) as rehearsal:
+    with Rehearsal(setup, round(LATENCY_MS * MS), randomise=randomise) as rehearsal:
         for seed, k in order:
             policy, candidate = policies[k], candidates[k]
             policy.reset(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from il_cli.place import Namespace, SimTime
+from il_cli.serve import Serving
 from il_core.errors import ConfigError
-from il_core.graph_spec import Place
+from il_core.graph_spec import Graph, Place
+from il_policy.serving.config import ServeConfig, load_serve_config
 
 UNSEEN_SEED = 100_000  # demonstrations use small seeds: these scenes were never shown
 
@@ -31,6 +33,7 @@ def evaluate(
     demonstrations: Annotated[
         Path | None, typer.Option(help="Dataset to compare paths, timing, smoothness and visited places with.")
     ] = None,
+    config: Serving = "default",
     randomise: Annotated[
         bool, typer.Option("--randomise", help="Vary light, colours, cameras, friction and masses too (in process).")
     ] = False,
@@ -49,6 +52,7 @@ def evaluate(
 
     One policy alone drives over ROS, as it would drive a real arm, unless --in-process is given. With --arm a person
     resets a real scene and judges, without being told whose attempt it was; the same command goes on after a pause.
+    In process a plan always has all its denoising steps; over ROS they depend on the machine, as on a robot.
     Every way ends with report.html and report.json in --out.
 
     Example: il eval outputs/demo/checkpoint --episodes 50
@@ -60,13 +64,16 @@ def evaluate(
     seeds = range(seed, seed + episodes)
     if randomise and (arm or not (in_process or len(checkpoints) > 1)):
         raise ConfigError("--randomise", "needs --in-process: a running graph's scene is its own")
+    if arm and config != "default":
+        raise ConfigError("--config", "has no say with --arm: give it to the `il serve` or `il up policy` that runs")
+    serving = load_serve_config(config)
     if arm:
         place, pictures = Place(namespace, use_sim_time), (scenes, camera)
         _on_the_arm(checkpoints, task, episodes, seed, limit_s, pictures, demonstrations, out, place)
     elif in_process or len(checkpoints) > 1:
-        _in_process(checkpoints, task, seeds, limit_s, demonstrations, out, is_randomised=randomise)
+        _in_process(checkpoints, task, seeds, limit_s, demonstrations, out, serving, is_randomised=randomise)
     else:
-        _over_ros(checkpoints[0], task, seeds, limit_s, demonstrations, out)
+        _over_ros(checkpoints[0], task, seeds, limit_s, demonstrations, out, config)
 
 
 def _on_the_arm(
@@ -105,6 +112,7 @@ def _in_process(
     limit_s: float,
     demonstrations: Path | None,
     out: Path,
+    serving: ServeConfig,
     *,
     is_randomised: bool = False,
 ) -> None:
@@ -126,7 +134,9 @@ def _in_process(
         PhaseDisplay(console, []) as display,
         display.phase("attempts, blind", len(seeds) * len(checkpoints)) as advance,
     ):
-        candidates = compare(setup, checkpoints, seeds, limit_s, lambda a: advance(1, f"seed {a.seed}"), ranges)
+        candidates = compare(
+            setup, checkpoints, seeds, limit_s, lambda a: advance(1, f"seed {a.seed}"), ranges, serving
+        )
     about = {"task": setup.task.name, "scenes": len(seeds), "machine": machine(), "how": "in process, simulated time"}
     if ranges is not None:
         about |= {"how": f"{about['how']}, scenes randomised", "randomise": asdict(ranges)}
@@ -135,7 +145,7 @@ def _in_process(
 
 
 def _over_ros(
-    checkpoint: Path, task: str, seeds: range, limit_s: float, demonstrations: Path | None, out: Path
+    checkpoint: Path, task: str, seeds: range, limit_s: float, demonstrations: Path | None, out: Path, config: str
 ) -> None:
     """Let one policy drive the graph that would drive a real arm, and write the report."""
     from il_cli.cards import about_to_try, keep_cards
@@ -154,7 +164,7 @@ def _over_ros(
     console, setup = Console(), load_setup(task)
     shown = [] if demonstrations is None else demonstrated(demonstrations, setup.task.rate_hz)
     policies = about_to_try([checkpoint])
-    served = graph("policy", GraphOptions(task=task, checkpoint=str(checkpoint)))
+    served = _served(graph("policy", GraphOptions(task=task, checkpoint=str(checkpoint))), config)
     with PhaseDisplay(console, []) as display, Supervisor(served, out / "log") as supervisor, Session() as session:
         log = AttemptLog(session.node)
         with display.phase("start the graph"):
@@ -172,6 +182,14 @@ def _over_ros(
     about = {"task": setup.task.name, "scenes": len(seeds), "machine": machine(), "how": "over ROS, in real time"}
     _show(console, write(out, [tried], shown, setup.task.rate_hz, limit_s, about), out)
     keep_cards(policies, [tried], about)
+
+
+def _served(graph: Graph, config: str) -> Graph:
+    """The graph with its policy served as a file of config/serve/, or any other, says."""
+    file = str(Path(config).resolve()) if config.endswith((".yaml", ".yml")) else config
+    policy = graph.node("policy")
+    served = replace(policy, parameters={**policy.parameters, "serving": file})
+    return replace(graph, nodes=tuple(served if node is policy else node for node in graph.nodes))
 
 
 def _show(console: Console, report: dict[str, Any], out: Path) -> None:

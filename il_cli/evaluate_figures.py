@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from il_cli.compare import Candidate
 from il_cli.rehearsal import Attempt
+from il_core.errors import ShapeError
 from il_core.metrics import arc_length, distance_to_path, in_time, log_dimensionless_jerk, moving, resample
 from il_core.stats import kaplan_meier, mcnemar, restricted_mean, wilson95
 from il_core.store.episodes import EpisodeStore
@@ -23,6 +24,7 @@ MOST_POINTS = 4000  # of a visited distribution; a random choice of more would c
 NEIGHBOUR = 5  # that the estimate of the divergence looks at; it needs more points than that
 
 Paths = list[NDArray[np.float64]]
+Places = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 def demonstrated(dataset: Path, rate_hz: float) -> Paths:
@@ -158,12 +160,12 @@ def _interventions(heard: Sequence[Attempt]) -> dict[str, Any]:
 
 def _against(shown: Paths, tried: Paths, good: Paths) -> dict[str, Any]:
     """How attempts lie among the demonstrations."""
-    reference, visited = _points(shown), _points(tried)
+    (reference, _), (visited, _) = places = _points(shown), _points(tried)
     is_enough = min(len(reference), len(visited)) > NEIGHBOUR
     figures: dict[str, Any] = {
         "coverage": coverage(visited, reference) if is_enough else None,
-        "kl_demonstrations_to_policy_nat": kl_divergence(reference, visited, NEIGHBOUR) if is_enough else None,
-        "kl_policy_to_demonstrations_nat": kl_divergence(visited, reference, NEIGHBOUR) if is_enough else None,
+        "kl_demonstrations_to_policy_nat": _divergence(*places),
+        "kl_policy_to_demonstrations_nat": _divergence(*reversed(places)),
     }
     good = [path for path in good if len(path)]
     if good:
@@ -177,12 +179,23 @@ def _against(shown: Paths, tried: Paths, good: Paths) -> dict[str, Any]:
     return figures
 
 
-def _points(paths: Paths) -> NDArray[np.float64]:
-    """Places that were visited, (N, 3) [m]; none if nothing moved."""
-    points = np.concatenate([np.zeros((0, 3)), *(resample(path, SPACING_M) for path in paths if len(path) > 1)])
+def _points(paths: Paths) -> Places:
+    """Places that were visited, (N, 3) [m], none if nothing moved, and the number of the path each is on, (N,)."""
+    each = [resample(path, SPACING_M) for path in paths if len(path) > 1]
+    points = np.concatenate([np.zeros((0, 3)), *each])
+    numbers = np.repeat(np.arange(len(each)), [len(path) for path in each])
     if len(points) > MOST_POINTS:
-        points = points[np.random.default_rng(0).choice(len(points), MOST_POINTS, replace=False)]
-    return points
+        some = np.random.default_rng(0).choice(len(points), MOST_POINTS, replace=False)
+        points, numbers = points[some], numbers[some]
+    return points, numbers
+
+
+def _divergence(of: Places, from_: Places) -> float | None:
+    """Of one set of paths from another; None of too few points, or of a single path."""
+    try:
+        return kl_divergence(of[0], from_[0], NEIGHBOUR, of[1])
+    except ShapeError:
+        return None
 
 
 def pairs(candidates: Sequence[Candidate]) -> list[dict[str, Any]]:

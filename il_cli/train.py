@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -43,7 +44,8 @@ def train(
 
     In several processes: accelerate launch --multi_gpu -m il_cli.main train outputs/dataset --set device=cuda
     """
-    with _interruptible() as should_stop, _bar() as bar:
+    is_main = os.environ.get("RANK", "0") == "0"  # of several processes one is enough to look at
+    with _interruptible() as should_stop, _bar(is_shown=is_main) as bar:
         follow = _follow(bar)
         result = run(
             dataset,
@@ -58,12 +60,19 @@ def train(
             start=start,
             teacher=distill,
         )
+    if is_main:
+        _tell(result)
+    if not result.is_complete:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _tell(result: TrainResult) -> None:
+    """What came out, on two lines."""
     typer.echo(result.origin.line())
     val = f", {result.val.line()}" if result.val else ""
     typer.echo(f"{result.path}: {result.parameters} parameters, {result.steps} steps, {result.seconds:.0f} s{val}")
     if not result.is_complete:
         typer.echo("interrupted; go on with --resume")
-        raise typer.Exit(INTERRUPTED)
 
 
 def run(
@@ -86,7 +95,8 @@ def run(
         EpisodeError: no such dataset, or nothing in it to learn from.
         SpecMismatchError: the dataset is of another robot or task.
         CheckpointError: ``out`` cannot be written or resumed from, ``start`` or ``teacher`` cannot be used.
-        ConfigError: unknown recipe or setting.
+        ConfigError: unknown recipe or setting, or one that this head or these episodes have no use for.
+        TrainingError: the loss is no longer finite; the last checkpoint is kept.
     """
     from il_core.config import load_setup
     from il_core.store.dataset_header import DATASET_FILE
@@ -119,12 +129,12 @@ def run(
     )
 
 
-def _bar() -> Bar:
-    """The live progress display."""
+def _bar(*, is_shown: bool) -> Bar:
+    """The live progress display, or one that shows nothing."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
-    return Progress(TextColumn("train"), *columns)
+    return Progress(TextColumn("train"), *columns, disable=not is_shown)
 
 
 def _follow(bar: Bar) -> Callable[[Progress], None]:

@@ -96,6 +96,10 @@ class CheckpointError(IlError):
         super().__init__(f"checkpoint {path}: {problem}")
 
 
+class TrainingError(IlError):
+    """A training has left the numbers it can go on with."""
+
+
 class SpecMismatchError(IlError):
     """Data or checkpoint were made for another robot or task."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from il_core.errors import ShapeError
 from il_core.geometry import Array
@@ -27,39 +28,51 @@ def coverage(visited: Array, reference: Array, cell_m: float = 0.03) -> float:
     return len(cells & seen) / len(cells)
 
 
-def kl_divergence(p: Array, q: Array, k: int = 5) -> float:
+def kl_divergence(p: Array, q: Array, k: int = 5, p_path: NDArray[np.int64] | None = None) -> float:
     r"""Estimate of the divergence of the distribution behind one set of points from that behind another [nat].
 
-    .. math:: \hat D(p \| q) = \frac{d}{n} \sum_{i=1}^n \log \frac{\nu_k(i)}{\rho_k(i)} + \log \frac{m}{n - 1}
+    .. math:: \hat D(p \| q) = \frac{1}{n} \sum_{i=1}^n
+              \left( d \log \frac{\nu_k(i)}{\rho_k(i)} + \log \frac{m}{n_i} \right)
 
-    with :math:`\rho_k(i)` the distance of point i to its k-th neighbour among the others of p, :math:`\nu_k(i)` to
-    its k-th in q. Wang, Kulkarni and Verdú, "Divergence estimation for multidimensional densities via k-nearest-
-    neighbor distances", IEEE Transactions on Information Theory 2009. It is an estimate: noise may make it negative.
+    with :math:`\rho_k(i)` the distance of point i to its k-th neighbour among the :math:`n_i` others of p,
+    :math:`\nu_k(i)` to its k-th of the m in q. Wang, Kulkarni and Verdú, "Divergence estimation for multidimensional
+    densities via k-nearest-neighbor distances", IEEE Transactions on Information Theory 2009. It is an estimate: noise
+    may make it negative.
+
+    The points of one path are no independent draws: a point's neighbours on its own path are near whatever the
+    distribution is. So where paths are given, the others are those of other paths.
 
     Args:
         p: Points, (n, d), n > k.
         q: Points, (m, d), m >= k.
         k: Neighbour that is looked at; more smooths more.
+        p_path: Number of the path each point of p is on, (n,); None = independent points.
 
     Raises:
-        ShapeError: not two sets of enough points of one dimension.
+        ShapeError: not two sets of enough points of one dimension, or fewer than k points beside some path.
     """
     _check(p, q, k)
-    if len(p) <= k:
-        raise ShapeError("p", expected=f"more than {k} points", got=p.shape)
+    path = np.arange(len(p)) if p_path is None else p_path
+    _, index, counts = np.unique(path, return_inverse=True, return_counts=True)
+    others = len(p) - counts[index]
+    if others.min() < k:
+        raise ShapeError("p", expected=f"at least {k} points beside those of any path", got=(int(others.min()),))
     n, d = p.shape
     own, other = np.empty(n), np.empty(n)
     for i in range(0, n, BLOCK):
-        block = p[i : i + BLOCK]
-        own[i : i + BLOCK] = _kth(block, p, k + 1)  # the nearest of its own set is the point itself
-        other[i : i + BLOCK] = _kth(block, q, k)
+        block = slice(i, i + BLOCK)
+        own[block] = _kth(p[block], p, k, is_left_out=path[block, None] == path)
+        other[block] = _kth(p[block], q, k)
     tiny = 1e-9  # [m]: points measured twice at the same place have neighbours at no distance
-    return float(d * np.mean(np.log(np.maximum(other, tiny) / np.maximum(own, tiny))) + np.log(len(q) / (n - 1)))
+    ratio = np.log(np.maximum(other, tiny) / np.maximum(own, tiny))
+    return float(np.mean(d * ratio + np.log(len(q) / others)))
 
 
-def _kth(points: Array, among: Array, k: int) -> Array:
-    """Distance of each point to its k-th nearest, (B,)."""
+def _kth(points: Array, among: Array, k: int, is_left_out: NDArray[np.bool_] | None = None) -> Array:
+    """Distance of each point to its k-th nearest of those that are not left out, (B,)."""
     distance = np.linalg.norm(points[:, None, :] - among, axis=2)
+    if is_left_out is not None:
+        distance[is_left_out] = np.inf
     return np.asarray(np.partition(distance, k - 1, axis=1)[:, k - 1])
 
 

@@ -8,15 +8,38 @@ import numpy as np
 import torch
 
 from il_core.arrays import ArrayEpisode
-from il_core.errors import EpisodeError
+from il_core.errors import ConfigError, EpisodeError
 from il_core.types import Outcome
 from il_policy.action_numbers import columns
 from il_policy.arrays import ArraySpec, small
 from il_policy.augment.pixels import augment_pixels
-from il_policy.config import AugmentConfig, Difficulty, TrainConfig
+from il_policy.config import AugmentConfig, Difficulty, Language, TrainConfig
 from il_policy.evaluate import OpenLoopError, errors, summed
 from il_policy.policy import ChunkMaker, ChunkModel
 from il_policy.windows import Batch, EpisodeArrays, Noise, WindowSet, action_rows, spread
+
+
+def check_settings(config: TrainConfig) -> None:
+    """Refuse what columns cannot give.
+
+    Raises:
+        ConfigError: a setting in force needs marks, notes, a tool, depth, force sensors or words.
+    """
+    observe, curriculum = config.observe, config.curriculum
+    used = {
+        "quality_power": config.quality_power > 0,
+        "curriculum.measure": curriculum.start < 1 and curriculum.measure is not Difficulty.LENGTH,
+        "observe.depth": bool(observe.depth),
+        "observe.points": bool(observe.points),
+        "observe.torque": observe.torque,
+        "observe.wrench": observe.wrench,
+        "observe.language": observe.language != Language.NONE,
+    }
+    found = [name for name, is_used in used.items() if is_used]
+    if found:
+        problem = "columns have no marks or notes of takes, tool, depth, sensors of force or words that are looked at"
+        step = "leave it as it is by default; forces can be a column, and curriculum.measure can be length"
+        raise ConfigError(", ".join(found), f"{problem}; {step}")
 
 
 class ArrayDataset(WindowSet):
@@ -32,7 +55,9 @@ class ArrayDataset(WindowSet):
 
         Raises:
             EpisodeError: no episode is left, or one lacks a column or picture.
+            ConfigError: a setting needs what columns do not have.
         """
+        check_settings(config)
         self.spec = spec
         usable = [e for e in episodes if e.outcome in (Outcome.SUCCESS, Outcome.UNLABELLED)]
         if not usable:
@@ -52,7 +77,7 @@ class ArrayDataset(WindowSet):
                 raise EpisodeError(episode.name, f"has no pictures '{name}'; it has {sorted(episode.pictures)}")
             pictures = [{name: picture} for picture in episode.pictures[name]]
             pixels[f"rgb.{name}"] = np.stack([small(p, name, config.observe.side, k) for k, p in enumerate(pictures)])
-        hardness = float(n) if config.curriculum.measure is Difficulty.LENGTH else 0.0
+        hardness = float(n) if config.curriculum.start < 1 else 0.0
         inputs = steps[seen].reshape(n, -1)
         return EpisodeArrays(
             episode.name, inputs, np.zeros((n, 0)), episode.action[rows], is_pad, pixels, difficulty=hardness

@@ -47,7 +47,14 @@ def write_tensors(directory: Path, stem: str, tensors: Mapping[str, Tensor]) -> 
 
     Returns:
         File name and SHA-256.
+
+    Raises:
+        CheckpointError: a tensor is not finite, or the disk is full or not writable.
     """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            problem = f"'{stem}' was not written: tensor '{name}' is not finite throughout; what was there stays"
+            raise CheckpointError(directory, f"{problem}; {AGAIN} with a lower learning_rate, or with amp=false")
     data = save_tensors({k: v.detach().cpu().contiguous() for k, v in tensors.items()})
     return write_named(directory, stem, "safetensors", data)
 
@@ -101,7 +108,7 @@ def save(
         origin: Where it comes from, if that is known.
 
     Raises:
-        CheckpointError: the disk is full or not writable.
+        CheckpointError: a weight is not finite, or the disk is full or not writable; an older one stays.
     """
     make_folder(directory)
     name, sha256 = write_tensors(directory, "model", model.state_dict())

@@ -63,13 +63,13 @@ class Trial:
     Attributes:
         seed: Seed of the environment.
         success: What the environment's notes say under ``is_success``, ``success`` or ``task_success`` at any
-            step; without such a note, whether a reward was positive.
+            step, or what the judge of :func:`evaluate` says; None if nobody said anything.
         steps: Actions done.
         total_reward: Sum of the rewards.
     """
 
     seed: int
-    success: bool
+    success: bool | None
     steps: int
     total_reward: float
 
@@ -80,15 +80,18 @@ class Evaluation:
 
     Attributes:
         trials: All attempts, in order.
-        successes: How many succeeded.
-        wilson95: 95 % interval of the success rate.
+        successes: How many succeeded; None if that is not known of any of them. Where it is known of some, the others
+            count as failed.
+        wilson95: 95 % interval of the success rate; None where ``successes`` is.
         steps_mean: Mean length of an attempt.
+        return_mean: Mean sum of the rewards of an attempt.
     """
 
     trials: tuple[Trial, ...]
-    successes: int
-    wilson95: tuple[float, float]
+    successes: int | None
+    wilson95: tuple[float, float] | None
     steps_mean: float
+    return_mean: float
 
 
 class ArrayPolicy(Planner[ArrayObservation]):
@@ -142,7 +145,7 @@ def train(
 
     Of the settings, those that speak of an arm (``action_encoding``, ``observed_ticks``, noise on the tool,
     depth and clouds) have no meaning here; ``augment.state`` is noise on all columns, ``observe.rgb`` names
-    pictures of the episodes. Where actions are
+    pictures of the episodes. Marks of takes, depth, forces and words are refused: columns have none. Where actions are
     steps rather than places, set ``hold_at_end`` to false: after the end nothing is known.
 
     Args:
@@ -158,8 +161,9 @@ def train(
 
     Raises:
         EpisodeError: no usable episode, or columns that differ.
-        ConfigError: a head that needs an arm.
+        ConfigError: a head or a setting that needs an arm.
         CheckpointError: a checkpoint cannot be written or used.
+        TrainingError: the loss is no longer finite; the last checkpoint is kept.
     """
     from il_policy.array_data import ArrayDataset
     from il_policy.train import adapted
@@ -199,9 +203,19 @@ def load(path: Path | str, seed: int = 0, config: ServeConfig = WAITING) -> Arra
 
 
 def evaluate(
-    policy: ArrayPolicy, make_env: Callable[[], Environment], episodes: int, *, max_steps: int = 1000, seed: int = 0
+    policy: ArrayPolicy,
+    make_env: Callable[[], Environment],
+    episodes: int,
+    *,
+    max_steps: int = 1000,
+    seed: int = 0,
+    success: Callable[[float, Mapping[str, Any]], bool] | None = None,
 ) -> Evaluation:
     """Let a policy act in an environment.
+
+    An attempt ends when the environment ends it, with its first success, or after ``max_steps``. An environment whose
+    notes do not speak of success is judged by its rewards alone, ``return_mean``: what reward is a success, only who
+    knows the environment can say.
 
     Args:
         policy: The policy.
@@ -209,27 +223,45 @@ def evaluate(
         episodes: Attempts; attempt k begins with seed ``seed + k``.
         max_steps: Longest attempt.
         seed: Of the first attempt.
+        success: Judge that is asked with reward and notes after every step, in place of the environment's notes:
+            ``lambda reward, notes: reward > 0`` where a reward is given for success alone.
 
     Raises:
         ValueError: no attempt is asked for.
     """
     if min(episodes, max_steps) < 1:
         raise ValueError("episodes and max_steps must be positive")
-    env = make_env()
-    trials = tuple(_trial(policy, env, seed + k, max_steps) for k in range(episodes))
-    successes = sum(t.success for t in trials)
-    return Evaluation(trials, successes, wilson95(successes, episodes), float(np.mean([t.steps for t in trials])))
+    env, judge = make_env(), success or _noted
+    trials = tuple(_trial(policy, env, seed + k, max_steps, judge) for k in range(episodes))
+    is_known = any(t.success is not None for t in trials)
+    successes = sum(t.success is True for t in trials) if is_known else None
+    interval = None if successes is None else wilson95(successes, episodes)
+    steps, rewards = (float(np.mean(v)) for v in ([t.steps for t in trials], [t.total_reward for t in trials]))
+    return Evaluation(trials, successes, interval, steps, rewards)
 
 
-def _trial(policy: ArrayPolicy, env: Environment, seed: int, max_steps: int) -> Trial:
+def _noted(_: float, notes: Mapping[str, Any]) -> bool | None:
+    """What an environment's notes say of success; None if they do not speak of it."""
+    said = [bool(notes[k]) for k in SUCCESS_KEYS if k in notes]
+    return any(said) if said else None
+
+
+def _trial(
+    policy: ArrayPolicy,
+    env: Environment,
+    seed: int,
+    max_steps: int,
+    judge: Callable[[float, Mapping[str, Any]], bool | None],
+) -> Trial:
     policy.reset(seed)
     seen, _ = env.reset(seed=seed)
-    total, success, steps, is_over = 0.0, False, 0, False
+    total, steps, is_over = 0.0, 0, False
+    success: bool | None = None
     while not is_over and steps < max_steps:
         steps += 1
         seen, reward, is_ended, is_cut, notes = env.step(policy.act(seen))
         total += float(reward)
-        said = [bool(notes[k]) for k in SUCCESS_KEYS if k in notes]
-        success = any(said) if said else float(reward) > 0
-        is_over = success or is_ended or is_cut
+        said = judge(float(reward), notes)
+        success = success if said is None else bool(said)
+        is_over = success is True or is_ended or is_cut
     return Trial(seed, success, steps, total)

@@ -137,6 +137,19 @@ class DiffusionConfig:
             raise ValueError("need 1 <= inference_steps <= train_steps <= 10000")
 
 
+def visited_levels(train_steps: int, steps: int) -> tuple[int, ...]:
+    r"""Noise levels at which the n = ``steps`` denoising steps i begin, noisiest first.
+
+    .. math:: t_i = \max\left(\operatorname{round}\left((T - 1)\,(1 - i / n)^2\right),\ n - 1 - i\right)
+
+    The quadratic choice of Song et al., "Denoising diffusion implicit models", 2021, appendix D.2: dense where little
+    noise is left and the chunk gets its details. The first level is always the noisiest, as that is what pure noise
+    is; a network that is told a lower one takes noise for signal, the more so the fewer the steps (Lin et al., "Common
+    diffusion noise schedules and sample steps are flawed", 2024, section 3.3). No level is visited twice.
+    """
+    return tuple(max(round((train_steps - 1) * (1 - i / steps) ** 2), steps - 1 - i) for i in range(steps))
+
+
 @dataclass(frozen=True, slots=True)
 class FlowConfig:
     """Straight paths from noise to data.

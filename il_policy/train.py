@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 
 import torch
 
@@ -19,9 +20,10 @@ from il_policy.dataset import ChunkDataset
 from il_policy.evaluate import OpenLoopError
 from il_policy.logbook import Logbook
 from il_policy.policy import ChunkModel, ChunkPolicy
-from il_policy.primitives.policy import TrajectoryPolicy, fit_trajectory
+from il_policy.primitives.policy import TrajectoryPolicy, check_settings, fit_trajectory
 from il_policy.provenance import Origin, Parent, Source, Taken, machine_name, versions
-from il_policy.trainer import STATE, Trainer
+from il_policy.resumption import STATE
+from il_policy.trainer import Trainer
 from il_policy.transfer import Transfer, distilled
 from il_policy.windows import WindowSet
 
@@ -36,7 +38,7 @@ class Progress:
     Attributes:
         step: Optimiser steps done.
         fraction: Part of the training done, by steps or by time, in [0, 1].
-        loss: Mean training loss since the last report.
+        loss: Mean training loss of the steps since the last report.
         val: Open-loop error on held-out episodes, None before the first validation.
         learning_rate: In force.
         elapsed_s: Time spent training [s], earlier runs included.
@@ -109,12 +111,17 @@ def train(
 
     Raises:
         CheckpointError: ``out`` cannot be written or resumed from, ``start`` or ``teacher`` cannot be used.
-        ConfigError: a movement primitive shall be fitted without an arm, or W&B is asked for and not installed.
+        ConfigError: a movement primitive shall be fitted without an arm, a setting is of no use to this head or these
+            episodes, or W&B is asked for and not installed.
+        TrainingError: the loss is no longer finite; the last checkpoint is kept.
     """
     checkpoint.make_folder(out)
     if config.head.is_trajectory:
         if not isinstance(dataset, ChunkDataset) or not isinstance(setup, Setup):
             raise ConfigError(f"head {config.head.value}", "fits the path of a tool; take a head with a network")
+        check_settings(config)
+        if start is not None:
+            raise ConfigError("--from", f"head {config.head.value} is fitted anew, from demonstrations alone; leave it")
         return _fit(dataset, setup, config, out, _origin(dataset, config, source))
     trainer = Trainer(dataset, setup, config, out, _teacher(teacher, setup), start)
     parent = _parent(teacher, Taken.TEACHER, trainer.transfer) or _parent(start, Taken.START, trainer.transfer)
@@ -122,26 +129,58 @@ def train(
     trainer.origin = replace(known, parent=parent, eyes_sha256=trainer.origin.eyes_sha256)
     if is_resumed:
         trainer.resume()
-    book = Logbook(out, config, trainer.step) if trainer.processes.is_main else None
+    with _Reports(trainer, on_progress) as reports:
+        _run(trainer, reports, should_stop)
+    trainer.processes.close()
+    result = (trainer.step, trainer.elapsed_s, trainer.loss, trainer.val, trainer.model.parameter_count)
+    return TrainResult(out, *result, is_complete=trainer.is_over, origin=trainer.origin)
+
+
+def _run(trainer: Trainer, reports: _Reports, should_stop: Callable[[], bool]) -> None:
+    """All steps that are left, or those until somebody wants it to stop."""
     began, before_s, is_stopped = time.monotonic(), trainer.elapsed_s, False
     while not trainer.is_over and not is_stopped:
         trainer.train_step()
         trainer.elapsed_s = trainer.processes.agree(before_s + time.monotonic() - began)
         is_stopped = bool(trainer.processes.agree(should_stop()))
-        if trainer.step % config.eval_every == 0:
+        if trainer.step % trainer.config.eval_every == 0:
             trainer.validate()
             trainer.save()
-        if book and (trainer.step % LOG_EVERY == 0 or is_stopped or trainer.is_over):
-            _report(trainer, book, on_progress)
-    trainer.validate()
+        reports.losses.append(trainer.loss)
+        if trainer.step % LOG_EVERY == 0 or is_stopped or trainer.is_over:
+            reports.add()
+    trainer.validate(is_counted=trainer.is_over)
     trainer.elapsed_s = trainer.processes.agree(before_s + time.monotonic() - began)
     trainer.save()
-    if book:
-        _report(trainer, book, on_progress)
-        book.close()
-    trainer.processes.close()
-    result = (trainer.step, trainer.elapsed_s, trainer.loss, trainer.val, trainer.model.parameter_count)
-    return TrainResult(out, *result, is_complete=trainer.is_over, origin=trainer.origin)
+    reports.add()
+
+
+class _Reports:
+    """Tells the logbook and the caller where a training stands; in the main process only."""
+
+    def __init__(self, trainer: Trainer, on_progress: Callable[[Progress], None]) -> None:
+        self._trainer, self._on_progress = trainer, on_progress
+        self.losses: list[float] = []  # of the steps since the last report
+        self._loss = trainer.loss
+        is_main = trainer.processes.is_main
+        self._book = Logbook(trainer.out, trainer.config, trainer.step) if is_main else None
+
+    def __enter__(self) -> _Reports:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._book:
+            self._book.close()
+
+    def add(self) -> None:
+        """Where it stands now."""
+        t = self._trainer
+        self._loss, self.losses = fmean(self.losses) if self.losses else self._loss, []
+        if self._book:
+            rate = t.learning_rate()
+            errors = t.val.metrics() if t.val else {}
+            self._book.add({"loss": self._loss, "learning_rate": rate, **errors}, t.step)
+            self._on_progress(Progress(t.step, t.fraction, self._loss, t.val, rate, t.elapsed_s))
 
 
 def _origin(dataset: WindowSet, config: TrainConfig, source: Source | None) -> Origin:
@@ -191,11 +230,3 @@ def _fit(dataset: ChunkDataset, setup: Setup, config: TrainConfig, out: Path, or
     checkpoint.save(out, model, setup, config, dataset.digest(), metrics, origin)
     fitted = (0, metrics["seconds"], error.distance, error if held_out else None, model.parameter_count)
     return TrainResult(out, *fitted, is_complete=True, origin=origin)
-
-
-def _report(trainer: Trainer, book: Logbook, on_progress: Callable[[Progress], None]) -> None:
-    """Tell the logbook and the caller where the training stands."""
-    rate = trainer.learning_rate()
-    errors = trainer.val.metrics() if trainer.val else {}
-    book.add({"loss": trainer.loss, "learning_rate": rate, **errors}, trainer.step)
-    on_progress(Progress(trainer.step, trainer.fraction, trainer.loss, trainer.val, rate, trainer.elapsed_s))

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from il_core.config import Setup, from_mapping
-from il_core.errors import CheckpointError, ConfigError
+from il_core.config import Setup
+from il_core.errors import CheckpointError, ConfigError, TrainingError
 from il_policy import checkpoint
 from il_policy.arrays import ArraySpec
-from il_policy.config import Head, TrainConfig, plain
+from il_policy.config import Head, TrainConfig
 from il_policy.ema import EmaWeights
 from il_policy.evaluate import OpenLoopError
-from il_policy.files import read_sealed, write_sealed
+from il_policy.files import write_sealed
 from il_policy.heads import make_head
 from il_policy.parallel import Processes
 from il_policy.policy import ChunkModel
 from il_policy.provenance import Origin
+from il_policy.resumption import STATE, best_of, comparable, origin_of, read_state
+from il_policy.serving.torch_graphs import deterministic
 from il_policy.transfer import Transfer, start_from
 from il_policy.windows import Batch, WindowSet
 
-STATE = "training.json"  # beside policy.json; names the tensors to resume from
 BETAS = (0.95, 0.999)  # Chi et al. 2023: less momentum suits the noisy loss of diffusion
 RANK_SEED = 1_000_003  # apart from each other, so that processes draw different batches
 
@@ -54,7 +54,8 @@ class Trainer:
             start: Checkpoint whose weights to begin with.
 
         Raises:
-            ConfigError: head one_step without a teacher, or ``observe.weights`` is not of these encoders.
+            ConfigError: head one_step without a teacher, patience or ``val_fraction`` that the episodes are too few
+                for, or ``observe.weights`` is not of these encoders.
             CheckpointError: ``start`` cannot be read or does not fit.
         """
         torch.set_num_threads(config.threads)
@@ -64,6 +65,10 @@ class Trainer:
         self.dataset, self.setup, self.config, self.out = dataset, setup, config, out
         self.data_digest = dataset.digest()
         train, held_out = dataset.split(config.val_fraction, config.seed)
+        if config.patience and not held_out:
+            found = f"there are {len(dataset.arrays)} episodes and val_fraction is {config.val_fraction:g}"
+            step = "have four or more and val_fraction above 0, or set patience=0"
+            raise ConfigError("patience", f"counts validations, and no episode is held out: {found}; {step}")
         self.data = dataset.batch(train)
         self.sampler = dataset.sampler(train, config.curriculum)
         self.val_data = dataset.batch(held_out) if held_out else None
@@ -82,6 +87,7 @@ class Trainer:
         self.best: dict[str, Tensor] | None = None  # weights of the best validation, kept if patience is limited
         self.best_val: OpenLoopError | None = None
         self.misses, self._validated = 0, -1
+        self.counted = self.saved = -1  # step of the last validation that patience counted, and of the last checkpoint
 
     def _build(self, teacher: ChunkModel | None, start: Path | None) -> None:
         """Model and head: fresh, from another checkpoint's weights, or a copy of the teacher."""
@@ -132,7 +138,11 @@ class Trainer:
         return self.augment(chosen, self.generator)
 
     def train_step(self) -> None:
-        """One optimiser step."""
+        """One optimiser step.
+
+        Raises:
+            TrainingError: loss or gradient is not finite; the weights stay as they were.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         batch, device = self.sample_batch(), self.config.device
@@ -144,11 +154,21 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.processes.average_gradients(self.parameters)
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.grad_clip_norm)
+        self.loss, size = torch.stack([loss.detach().float(), norm.float()]).tolist()  # an accelerator is awaited once
+        if not math.isfinite(self.loss) or not math.isfinite(size):
+            raise TrainingError(self._diverged(size))
         self.optimizer.step()
         self.ema.update(self.model, self.step)
-        self.loss = loss.item()
         self.step += 1
+
+    def _diverged(self, norm: float) -> str:
+        """What is to be said of a step that came out as no number."""
+        got = f"got loss {self.loss:g} and gradient norm {norm:g}, expected finite numbers"
+        kept = f"the checkpoint of step {self.saved} in {self.out} is kept" if self.saved >= 0 else "nothing was saved"
+        amp = ", or with amp=false" if self.config.amp else ""
+        step = f"train anew with a learning_rate below {self.config.learning_rate:g}{amp}"
+        return f"training diverged at step {self.step + 1}: {got}; {kept}; {step}"
 
     def served_model(self) -> ChunkModel:
         """What is saved: the best model where patience is limited, else the averaged one."""
@@ -163,26 +183,37 @@ class Trainer:
         model.load_state_dict(state)
         return model
 
-    def validate(self) -> OpenLoopError | None:
-        """Open-loop error of the averaged model on held-out episodes; remembers the best."""
+    def validate(self, *, is_counted: bool = True) -> OpenLoopError | None:
+        """Open-loop error on held-out episodes of the averaged model, sampled as it will be served.
+
+        Args:
+            is_counted: Whether patience counts it, and the best model may be this one. One that only an interruption
+                brings about must not be: without the interruption it would not have been.
+        """
         if self.val_data is None or self.step == self._validated:
             return self.val
         self._validated = self.step
         if self.processes.is_main:
             model = self.averaged_model()
-            self.val = self.dataset.judge(model, self.config, self.val_data)
-            self.misses += 1
+            self.val = self.dataset.judge(model, deterministic(self.config), self.val_data)
             best = math.inf if self.best_val is None else self.best_val.distance
-            if self.config.patience and self.val.distance < best:
-                self.best_val, self.misses = self.val, 0
-                self.best = {k: v.clone() for k, v in model.state_dict().items()}
+            if is_counted and self.step > self.counted:
+                self.misses, self.counted = self.misses + 1, self.step
+                if self.config.patience and self.val.distance < best:
+                    self.best_val, self.misses = self.val, 0
+                    self.best = {k: v.clone() for k, v in model.state_dict().items()}
         self.misses = int(self.processes.agree(self.misses))
         return self.val
 
     def save(self) -> None:
-        """Write the checkpoint, and what a resumed training needs to go on bit for bit."""
+        """Write the checkpoint, and what a resumed training needs to go on bit for bit.
+
+        Raises:
+            CheckpointError: a weight is not finite, or the disk is full or not writable; what was there stays.
+        """
         generators = self.processes.gather(self.generator.get_state())
         if not self.processes.is_main:
+            self.saved = self.step
             return
         metrics = {"steps": float(self.step), "seconds": self.elapsed_s, "loss": self.loss}
         served = self.val if self.best is None else self.best_val
@@ -200,9 +231,11 @@ class Trainer:
             "data_digest": self.data_digest,
             "best_val": asdict(self.best_val) if self.best_val else None,
             "misses": self.misses,
+            "counted": self.counted,
         }
         write_sealed(self.out / STATE, state)
         checkpoint.remove_others(self.out, "training", name)
+        self.saved = self.step
 
     def _tensors(self, generators: list[Tensor]) -> dict[str, Tensor]:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
@@ -216,32 +249,20 @@ class Trainer:
         """Go back to where :meth:`save` was called last.
 
         Raises:
-            CheckpointError: nothing to resume, other data or other settings, or damaged files.
+            CheckpointError: nothing to resume, other data, settings or teacher, or damaged files.
         """
-        state = read_sealed(self.out / STATE, checkpoint.AGAIN)
-        try:
-            before = comparable(from_mapping(TrainConfig, state.get("config"), str(self.out / STATE)))
-        except ConfigError:
-            before = None
-        for key, theirs, mine in (
-            ("data_digest", state.get("data_digest"), self.data_digest),
-            ("config", before, comparable(self.config)),
-        ):
-            if theirs != mine:
-                problem = f"cannot resume: its {key} is not today's; train anew with another --out"
-                raise CheckpointError(self.out / STATE, problem)
+        state = read_state(self.out, self.config, self.data_digest)
+        self.origin = origin_of(self.out, self.origin)
         tensors = checkpoint.read_tensors(self.out, str(state.get("tensors")), str(state.get("sha256")))
         try:
             self._restore(tensors)
             self.step, self.elapsed_s = int(state["step"]), float(state["elapsed_s"])
-            self.misses = int(state["misses"])
+            self.misses, self.counted = int(state["misses"]), int(state.get("counted", -1))  # new in 0.2
+            self.saved = self.step
             loss = state.get("loss")
             self.loss = math.nan if loss is None else float(loss)
             if self.best is not None:
-                self.best_val = from_mapping(OpenLoopError, _best_of(state), str(self.out / STATE))
-            known = checkpoint.read_stored(self.out).origin
-            if known is not None:  # what it began with is not what it goes on from
-                self.origin = replace(self.origin, parent=known.parent, eyes_sha256=known.eyes_sha256)
+                self.best_val = best_of(state, self.out / STATE)
         except (ConfigError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(self.out / STATE, f"cannot resume: {error}; train anew") from error
 
@@ -262,15 +283,3 @@ class Trainer:
         if len(generators) != self.processes.count:
             raise ValueError(f"it ran in {len(generators)} processes, now there are {self.processes.count}")
         self.generator.set_state(generators[str(self.processes.rank)])
-
-
-def _best_of(state: Mapping[str, object]) -> object:
-    """Error of the best validation; release 0.1 kept its distance only."""
-    if "best_mm" in state:
-        return {"distance": state["best_mm"], "unit": "mm", "numbers": [], "samples": 0}
-    return state["best_val"]
-
-
-def comparable(config: TrainConfig) -> dict[str, object]:
-    """Settings a resumed training must share; when to stop and whom to tell may differ."""
-    return plain(replace(config, steps=1, max_seconds=0.0, threads=1, patience=config.patience and 1, wandb=""))

@@ -9,7 +9,7 @@ import torch
 
 from il_core.errors import CheckpointError
 from il_policy import checkpoint
-from il_policy.config import Head, TrainConfig
+from il_policy.config import Head, Prediction, TrainConfig
 from il_policy.policy import ChunkModel
 
 NORMS = ("input_norm.", "action_norm.")  # belong to the data, not to the skill
@@ -60,11 +60,15 @@ def distilled(config: TrainConfig, teacher: TrainConfig, directory: Path) -> Tra
     """Settings of a one-step student: how to train from ``config``, everything else from its teacher.
 
     Raises:
-        CheckpointError: the teacher does not remove noise in steps.
+        CheckpointError: the teacher does not remove noise in steps, or its network estimates the noise: at the first
+            level hardly anything but noise is there, so that a single such estimate says nothing of the chunk.
     """
     if teacher.head not in (Head.DIFFUSION, Head.FLOW):
         problem = f"its head is '{teacher.head.value}'; only diffusion and flow can be distilled"
         raise CheckpointError(directory, problem)
+    if teacher.head is Head.DIFFUSION and teacher.diffusion.prediction is Prediction.EPSILON:
+        problem = "its network estimates noise, of which one step cannot make a chunk"
+        raise CheckpointError(directory, f"{problem}; distil one trained with diffusion.prediction=sample, or a flow")
     return replace(
         config,
         head=Head.ONE_STEP,
@@ -74,4 +78,5 @@ def distilled(config: TrainConfig, teacher: TrainConfig, directory: Path) -> Tra
         flow=teacher.flow,
         action_encoding=teacher.action_encoding,
         observed_ticks=teacher.observed_ticks,
+        observe=teacher.observe,
     )

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from il_core.errors import ConfigError
 from il_core.geometry import Array
 from il_policy.config import AugmentConfig, CurriculumConfig, TrainConfig
 from il_policy.curriculum import WindowSampler
@@ -108,18 +109,28 @@ class WindowSet:
         return WindowSampler(lengths, weights, [a.difficulty for a in chosen], curriculum)
 
     def digest(self) -> str:
-        """SHA-256 of all numbers a training sees, hex."""
+        """SHA-256 of all that a training sees of the episodes, hex: their numbers, and how much and when they count."""
         content = hashlib.sha256()
         for a in self.arrays:
             content.update(a.name.encode())
             for array in (a.inputs, a.actions, a.is_pad, *a.pixels.values()):
                 content.update(np.ascontiguousarray(array).tobytes())
+        marks = [(a.weight, a.difficulty) for a in self.arrays]
+        if any(mark != (1.0, 0.0) for mark in marks):  # where none is in force, digests stay those of release 0.1
+            content.update(np.array(marks, np.float64).tobytes())
         return content.hexdigest()
 
     def split(self, val_fraction: float, seed: int) -> tuple[list[int], list[int]]:
-        """Indices of training and held-out episodes; whole episodes, so that nothing leaks."""
+        """Indices of training and held-out episodes; whole episodes, so that nothing leaks.
+
+        Raises:
+            ConfigError: nothing is left to train on.
+        """
         n = len(self.arrays)
         n_val = 0 if n < 4 or val_fraction == 0 else max(1, round(val_fraction * n))
+        if n_val == n:
+            problem = f"{val_fraction:g} holds out all {n} episodes; hold out fewer, at most {(n - 1) / n:.2f} of them"
+            raise ConfigError("val_fraction", problem)
         order = np.random.default_rng(seed).permutation(n).tolist()
         return sorted(order[n_val:]), sorted(order[:n_val])
 

@@ -19,6 +19,8 @@ from il_core.spec import digest as spec_digest
 from il_core.stats import percentiles, wilson95
 
 UNSEEN_SEED = 100_000  # demonstrations use small seeds: these scenes were never shown
+# Raised when a head comes from noise to chunks in another way: what was measured before is not the same any more.
+SAMPLING = {"diffusion": 2, "one_step": 2}
 LATENCY_MS = 100.0  # of inference, one tick: what a policy on a small computer needs
 
 
@@ -63,12 +65,15 @@ class Recipe:
 
 def settings_of(recipe: Recipe, task: str, demonstrations: int, teacher: Recipe | None = None) -> Values:
     """All that a training depends on."""
+    config = recipe.train_config()
     values: Values = {
         "task": task,
         "spec": recipe.setup(task).digest,
         "demonstrations": demonstrations,
-        "train": unusual(recipe.train_config()),
+        "train": unusual(config),
     } | ({"edition": edition(task)} if edition(task) else {})
+    if config.head.value in SAMPLING:
+        values["sampling"] = SAMPLING[config.head.value]
     return values | ({"teacher": settings_of(teacher, task, demonstrations)} if teacher else {})
 
 

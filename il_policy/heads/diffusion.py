@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from il_policy.head_config import DiffusionConfig, Prediction, Sampler
+from il_policy.head_config import DiffusionConfig, Prediction, Sampler, visited_levels
 from il_policy.heads.base import ChunkHead
 from il_policy.heads.loss import masked_mean
 
@@ -40,8 +40,7 @@ class DiffusionHead(ChunkHead):
         """Compute the schedule."""
         self._config = config
         self._signal = signal_levels(config.train_steps)
-        stride = config.train_steps // config.inference_steps
-        self._timesteps = [stride * i for i in reversed(range(config.inference_steps))]
+        self._timesteps = visited_levels(config.train_steps, config.inference_steps)
 
     def add_noise(self, action: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         r"""Noisy chunk at levels t (B,): :math:`\sqrt{\bar\alpha_t}\,x + \sqrt{1 - \bar\alpha_t}\,\epsilon`."""

@@ -56,10 +56,15 @@ class IbcHead(ChunkHead):
     def loss(
         self, network: nn.Module, action: Tensor, is_pad: Tensor, cond: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """InfoNCE against uniform chunks, disturbed demonstrations, and those of other observations."""
+        """InfoNCE against uniform chunks, disturbed demonstrations, and those of the batch.
+
+        A chunk of the batch may meet itself. That pulls nowhere: m copies make the gradient of the loss by its energy
+        1 - (1 + m) p, p its softmax, which vanishes where 1 - p did without them.
+        """
         matrix = self._matrix(action)
         true = torch.linalg.pinv(matrix) @ hold_padding(action, is_pad)  # (B, K, D): least squares
         b, near, others = len(true), self._config.negatives // 2, self._config.negatives // 8
+        others = others if b > 1 else 0  # alone there is no other observation
         uniform = 2.0 * torch.rand((b, self._config.negatives, *true.shape[1:]), generator=generator) - 1.0
         scale = self._config.noise * torch.rand((b, near, 1, 1), generator=generator)
         disturbed = scale * torch.randn((b, near, *true.shape[1:]), generator=generator)

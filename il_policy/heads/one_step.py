@@ -56,7 +56,7 @@ class OneStepHead(ChunkHead):
         noise = torch.randn(action.shape, generator=generator).to(action.device)
         if self._config.method is Distillation.TRAJECTORY:
             with torch.no_grad():
-                target = self._base.sample(self._teacher, cond, noise)
+                target = self._end(self._teacher, cond, noise)
             return masked_mean((self.sample(network, cond, noise) - target).square(), is_pad)
         i = int(torch.randint(0, self._base.steps, (), generator=generator))
         start = torch.full((len(action),), self._base.start(i), device=action.device)
@@ -67,6 +67,13 @@ class OneStepHead(ChunkHead):
             if i + 1 < self._base.steps:
                 target = self._base.clean(network, target, i + 1, cond)
         return masked_mean((self._base.clean(network, x, i, cond) - target).square(), is_pad)
+
+    def _end(self, teacher: nn.Module, cond: Tensor, noise: Tensor) -> Tensor:
+        """Where the teacher takes a noise, whatever its sampler: with fresh noise on the way there is no such map."""
+        x = noise
+        for i in range(self._base.steps):
+            x = self._base.step(teacher, x, i, cond)
+        return x
 
     def sample(
         self, network: nn.Module, cond: Tensor, noise: Tensor, generator: torch.Generator | None = None

@@ -85,7 +85,12 @@ class VqHead(ChunkHead):
 
     @torch.no_grad()
     def fit(self, network: nn.Module, action: Tensor) -> None:
-        """Codes of all chunks (N, H, D), level by level."""
+        """Codes of all chunks (N, H, D), level by level.
+
+        Codes that came with another checkpoint's weights stay: its votes and corrections speak of them.
+        """
+        if cast(CodeNetwork, network).codes.any():
+            return
         codes_of, rest = cast(CodeNetwork, network).codes, action.flatten(1)
         for level in range(self._config.levels):
             codes = k_means(rest, self._config.codes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from il_core.config import Setup
 from il_core.errors import ConfigError, EpisodeError
 from il_core.geometry import Array
 from il_core.types import ActionChunk, Observation
-from il_policy.config import ActionEncoding, TrainConfig
+from il_policy.config import ActionEncoding, AugmentConfig, Language, TrainConfig
 from il_policy.dataset import ChunkDataset
 from il_policy.evaluate import OpenLoopError, summed
 from il_policy.primitives import PRIMITIVES
@@ -42,6 +43,29 @@ class TrajectoryModel(nn.Module):
 def context_indices(encoder: ObservationEncoder) -> list[int]:
     """Numbers of the input vector that tell where things are when a run begins: tool and objects."""
     return [i for i, n in enumerate(encoder.names) if (n.startswith("ee_position") and "@0" in n) or ".position." in n]
+
+
+def check_settings(config: TrainConfig) -> None:
+    """Refuse what a fit of whole trajectories cannot heed: it weighs all demonstrations alike, in one go.
+
+    Raises:
+        ConfigError: such a setting is in force.
+    """
+    usual, observe = AugmentConfig(), config.observe
+    noisy = any(a > b for a, b in zip(astuple(config.augment), astuple(usual), strict=True))
+    told = observe.torque or observe.wrench or observe.language != Language.NONE
+    used = {
+        "quality_power": config.quality_power > 0,
+        "curriculum.start": config.curriculum.start < 1,
+        "patience": config.patience > 0,
+        "ensemble.plans": config.ensemble.plans > 0,
+        "augment": noisy,
+        "observe": observe.has_pixels or told,
+    }
+    found = [name for name, is_used in used.items() if is_used]
+    if found:
+        problem = f"head {config.head.value} fits whole trajectories in one go and has no use for it"
+        raise ConfigError(", ".join(found), f"{problem}; leave it as it is by default, or take a head with a network")
 
 
 def demonstration(dataset: ChunkDataset, i: int) -> tuple[Array, Array]:
@@ -158,4 +182,5 @@ class TrajectoryPolicy:
             obs_ns=now.tick_ns,
             T_base_ee_des=T_base_ee_des,
             gripper_des=gripper_des,
+            k_p_des=self._codec.stiffness(rows),
         )

@@ -9,6 +9,7 @@ scene as Maeda et al., "Probabilistic movement primitives for coordination", Aut
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -23,7 +24,15 @@ CONTEXT_RIDGE = 1e-3  # of the context's variance: with a handful of demonstrati
 class ProMp(Primitive):
     """Mean trajectory, and how it moves with the context."""
 
-    NAMES: ClassVar[tuple[str, ...]] = ("weight_mean", "gain", "context_mean", "residual_std")
+    NAMES: ClassVar[tuple[str, ...]] = ("weight_mean", "gain", "context_mean", "residual_cov")
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        """Take fitted arrays; those of release 0.1 say how much each weight varies, and not how they do together."""
+        known = dict(arrays)
+        if "residual_std" in known:
+            std = known.pop("residual_std")
+            known["residual_cov"] = np.einsum("kd,kl->dkl", std**2, np.eye(len(std)))
+        super().__init__(known)
 
     @staticmethod
     def basis(phase: Array, count: int) -> Array:
@@ -48,7 +57,7 @@ class ProMp(Primitive):
                 "weight_mean": w_mean.reshape(config.basis, dims),
                 "gain": gain,
                 "context_mean": c_mean,
-                "residual_std": np.sqrt((left**2).mean(0)),
+                "residual_cov": np.einsum("mkd,mld->dkl", left, left) / m,
             }
         )
 
@@ -59,6 +68,10 @@ class ProMp(Primitive):
         return np.asarray(self.basis(np.linspace(0.0, 1.0, samples), len(mean)) @ mean)
 
     def std(self, samples: int) -> Array:
-        """Spread of demonstrations that the context does not explain, (samples, D)."""
-        basis = self.basis(np.linspace(0.0, 1.0, samples), len(self.arrays["residual_std"]))
-        return np.asarray(np.sqrt(basis**2 @ self.arrays["residual_std"] ** 2))
+        r"""Spread of demonstrations that the context does not explain, (samples, D).
+
+        .. math:: \sigma_d(z)^2 = \Phi(z)^T \Sigma_d \Phi(z)
+        """
+        covariance = self.arrays["residual_cov"]  # (D, K, K): of the weights of each dimension, given the context
+        basis = self.basis(np.linspace(0.0, 1.0, samples), covariance.shape[1])
+        return np.asarray(np.sqrt(np.einsum("sk,dkl,sl->sd", basis, covariance, basis).clip(min=0.0)))

@@ -17,6 +17,7 @@ from enum import Enum
 from functools import lru_cache
 
 from il_core.errors import ConfigError
+from il_policy.head_config import visited_levels
 
 COSINE_OFFSET, MAX_BETA = 0.008, 0.999  # of the squared-cosine schedule, as in heads/diffusion.py
 
@@ -40,6 +41,7 @@ class SamplerSpec:
         steps: Steps used in training's own evaluation; fewer may be taken, never more.
         is_clipped: Whether estimates are kept in [-1, 1].
         t_scale: A flow's network is told ``t_scale * tau``.
+        is_midpoint: Whether a flow's step takes the velocity in its middle: two evaluations each.
     """
 
     output: Output
@@ -47,6 +49,7 @@ class SamplerSpec:
     steps: int = 1
     is_clipped: bool = False
     t_scale: float = 1.0
+    is_midpoint: bool = False
 
     def __post_init__(self) -> None:
         """Check the counts."""
@@ -56,6 +59,8 @@ class SamplerSpec:
             raise ValueError(f"steps {self.steps} exceed train_steps {self.train_steps}")
         if self.output in (Output.SAMPLE, Output.EPSILON) and not self.train_steps:
             raise ValueError(f"output '{self.output.value}' needs train_steps")
+        if self.is_midpoint and self.output is not Output.VELOCITY:
+            raise ValueError(f"is_midpoint goes with output 'velocity', got '{self.output.value}'")
 
     @property
     def is_stepped(self) -> bool:
@@ -112,10 +117,14 @@ def levels(spec: SamplerSpec, steps: int = 0, from_tau: float = 0.0) -> tuple[Le
         raise ConfigError("sampler", f"steps must be in 1..{spec.steps if spec.is_stepped else 0}, got {steps}")
     made = [_flow_level(spec, i / steps) for i in range(steps)]
     if spec.train_steps:
-        stride = spec.train_steps // steps
-        made = [_diffusion_level(spec, stride * i) for i in reversed(range(steps))]
+        made = [_diffusion_level(spec, t) for t in visited_levels(spec.train_steps, steps)]
     kept = [level for level in made if level.tau >= from_tau]
     return tuple(kept or made[-1:])
+
+
+def halfway(spec: SamplerSpec, level: Level, following: float) -> Level:
+    """The level in the middle of a flow's step, where the midpoint method looks."""
+    return _flow_level(spec, 0.5 * (level.tau + following))
 
 
 def _flow_level(spec: SamplerSpec, tau: float) -> Level:

@@ -145,8 +145,9 @@ def test_holds_then_follows_a_joint_chunk_then_leaves_with_a_safe_last_command(r
 
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) == 0
-    # The last word is gravity compensation and damping: no spring pulls any more.
-    np.testing.assert_allclose(arm.v, 0.0, atol=0.05)
+    # The last word is gravity compensation and damping: no spring pulls any more. Braked for 0.3 s, a joint of unit
+    # inertia keeps a sixth of its speed where it is damped least.
+    np.testing.assert_allclose(arm.v, 0.0, atol=0.1)
     np.testing.assert_allclose(arm.tau, gravity(arm.q), atol=1.5)
     answers = arm.answers
     time.sleep(0.1)

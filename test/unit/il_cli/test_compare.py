@@ -12,6 +12,7 @@ from il_core.config import load_setup
 from il_policy import checkpoint
 from il_policy.config import Head, NetworkConfig, TrainConfig
 from il_policy.policy import ChunkModel
+from il_policy.serving.config import Handover, ServeConfig
 from il_sim.randomise import Randomisation
 
 TASK = "draw_symbol"  # no cameras: an attempt takes a tenth of a second
@@ -74,6 +75,28 @@ def test_ranges_of_randomisation_reach_what_the_policy_sees(tmp_path):
     plain = tried(None)
     assert plain.tobytes() == tried(Randomisation()).tobytes()
     assert plain.tobytes() != tried(Randomisation(camera_shift_mm=30.0)).tobytes()
+
+
+@pytest.fixture(scope="module")
+def noisy(setup, tmp_path_factory):
+    """An untrained diffusion policy that stays about where the arm is."""
+    config = TrainConfig("diffusion", Head.DIFFUSION, NetworkConfig(width=16, depth=1))
+    model = ChunkModel.for_setup(setup, config)
+    model.action_norm.half_range.fill_(1e-2)
+    return checkpoint.save(tmp_path_factory.mktemp("noisy") / "noisy", model, setup, config, "none", {})
+
+
+def path_of(setup, policy, **serving):
+    limit_s = 0.7 + setup.task.n_execute / setup.task.rate_hz  # the second plan is in force for a while
+    return compare(setup, [policy], [7], limit_s, serving=ServeConfig(**serving))[0].attempts[7].path.tobytes()
+
+
+def test_a_deadline_takes_no_denoising_step_away_where_time_is_simulated(setup, noisy):
+    assert path_of(setup, noisy, deadline_ms=1e-6, min_steps=1) == path_of(setup, noisy)
+
+
+def test_how_plans_are_joined_is_as_the_settings_say(setup, noisy):
+    assert path_of(setup, noisy, handover=Handover.NONE) != path_of(setup, noisy)
 
 
 def test_policies_of_one_folder_name_are_called_by_their_whole_paths():

@@ -134,3 +134,10 @@ def test_demonstrations_are_the_successes_of_a_dataset_at_the_ticks_of_the_task(
     assert np.allclose(np.diff(path[:, 0]), 0.01, atol=2e-3), "the tiny robot moves 0.1 m/s along x"
     assert len(finer) == 2 * len(path) - 1
     assert np.allclose(finer[::2], path)
+
+
+def test_settings_of_serving_are_read_early_and_have_no_say_on_an_arm_that_runs_already(policy, tmp_path):
+    with pytest.raises(ConfigError, match="serve"):
+        evaluate([policy], task=TASK, in_process=True, config="nothing_of_this_name", out=tmp_path)
+    with pytest.raises(ConfigError, match="--config.*il serve"):
+        evaluate([policy], task=TASK, arm=True, config="fast", out=tmp_path)

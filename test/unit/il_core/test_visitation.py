@@ -31,6 +31,34 @@ def test_divergence_does_not_depend_on_the_unit(rng):
     assert kl_divergence(1000 * p, 1000 * q) == pytest.approx(kl_divergence(p, q))
 
 
+def paths(count: int, shift: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Arcs between random ends, 100 points each [m], and the number of the path of every point."""
+    u = np.linspace(0.0, 1.0, 100)[:, None]
+    ends, bend = rng.normal(0.0, 0.05, (count, 2, 3)), rng.normal(0.0, 0.05, (count, 1, 3))
+    ends[:, 1, 0] += 0.4
+    points = [a + (b - a) * u + h * np.sin(np.pi * u) + [0.0, shift, 0.0] for (a, b), h in zip(ends, bend, strict=True)]
+    return np.concatenate(points), np.repeat(np.arange(count), len(u))
+
+
+@pytest.mark.parametrize("count", [5, 10, 20])
+def test_paths_of_one_kind_do_not_diverge_whatever_their_number_and_others_do(count, rng):
+    """Neighbours on the same path would make it more than 1 nat."""
+    same, moved = [], []
+    for _ in range(10):
+        p, of = paths(count, 0.0, rng)
+        same.append(kl_divergence(p, paths(count, 0.0, rng)[0], p_path=of))
+        moved.append(kl_divergence(p, paths(count, 0.1, rng)[0], p_path=of))
+    assert abs(np.mean(same)) < 0.25
+    assert np.mean(moved) > np.mean(same) + 0.5
+    assert kl_divergence(p, paths(count, 0.0, rng)[0]) > 1.0
+
+
+def test_a_single_path_has_no_neighbours_on_others(rng):
+    p, of = paths(1, 0.0, rng)
+    with pytest.raises(ShapeError, match="beside those of any path"):
+        kl_divergence(p, p, p_path=of)
+
+
 @pytest.mark.parametrize("p, q", [((5, 2), (50, 2)), ((50, 2), (4, 2)), ((50, 2), (50, 3)), ((50,), (50,))])
 def test_sets_that_cannot_be_compared_are_refused(p, q):
     with pytest.raises(ShapeError):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 from tiny_world import HALF_M, World, make_setup, restate
 
 import il_policy.checkpoint
@@ -19,6 +20,7 @@ from il_core.config import Setup
 from il_core.errors import CheckpointError, SpecMismatchError
 from il_policy import checkpoint
 from il_policy.config import Head, NetworkConfig, TrainConfig
+from il_policy.files import write_named
 from il_policy.policy import ChunkModel, ChunkPolicy
 
 CONFIG = TrainConfig("test", Head.DIFFUSION, NetworkConfig(width=64, depth=1))
@@ -148,9 +150,24 @@ def test_a_manifest_cannot_point_elsewhere_or_lie_about_sizes(setup: Setup, save
 
 def test_weights_that_are_not_finite_are_refused(setup: Setup, model: ChunkModel, tmp_path: Path) -> None:
     next(model.network.parameters()).data[0] = float("nan")
-    saved = checkpoint.save(tmp_path / "ck", model, setup, CONFIG, "data", {})
+    saved = checkpoint.save(tmp_path / "ck", ChunkModel.for_setup(setup, CONFIG), setup, CONFIG, "data", {})
+    data = save(dict(model.state_dict()))
+    name, sha256 = write_named(saved, "model", "safetensors", data)
+    edit(saved, weights=name, weights_sha256=sha256)
     with pytest.raises(CheckpointError, match=r"tensor 'network.enter.weight' is not finite float32"):
         il_policy.load(saved, setup)
+
+
+def test_weights_that_are_not_finite_are_never_written_over_good_ones(
+    setup: Setup, model: ChunkModel, saved: Path
+) -> None:
+    before = checkpoint.read_manifest(saved)
+    next(model.network.parameters()).data[0] = float("inf")
+    words = r"'model' was not written: tensor 'network.enter.weight' is not finite .*what was there stays; train again"
+    with pytest.raises(CheckpointError, match=words):
+        checkpoint.save(saved, model, setup, CONFIG, "data", {})
+    assert checkpoint.read_manifest(saved) == before
+    il_policy.checkpoint.load(saved, setup)
 
 
 def test_saving_again_replaces_the_policy_and_leaves_no_old_files(setup: Setup, model: ChunkModel, saved: Path) -> None:

@@ -15,6 +15,7 @@ RECIPES = sorted(p.stem for p in (config_dir() / "train").glob("*.yaml"))
 def test_shipped_recipes_load_and_survive_the_way_through_a_checkpoint(name: str) -> None:
     config = load_train_config(name)
     assert from_mapping(TrainConfig, plain(config), "round trip") == config
+    assert config.max_seconds == 0, "paced by steps: the same training, however busy the machine"
 
 
 def test_overrides_reach_nested_settings() -> None:

@@ -1,10 +1,13 @@
 """Our noise schedule, DDIM and DDPM steps against the schedulers of the diffusers library."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
 from il_policy.config import DiffusionConfig, Prediction, Sampler
+from il_policy.head_config import visited_levels
 from il_policy.heads.diffusion import DiffusionHead, signal_levels
 
 TRAIN, INFERENCE = 100, 10
@@ -23,6 +26,26 @@ def test_noise_is_added_as_in_the_library():
     torch.testing.assert_close(head.add_noise(action, noise, t), theirs.add_noise(action, noise, t), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("train", [1, 2, 10, 50, 100, 1000])
+def test_whatever_the_number_of_steps_they_begin_at_pure_noise_and_get_finer_without_a_repetition(train):
+    for steps in range(1, train + 1):
+        levels = visited_levels(train, steps)
+        assert len(levels) == steps and levels[0] == train - 1 and levels[-1] >= 0
+        assert all(lower < upper for upper, lower in pairwise(levels))
+    assert visited_levels(train, train) == tuple(reversed(range(train)))
+
+
+@pytest.fixture
+def evenly(monkeypatch):
+    """Levels as the library chooses them: it has no quadratic ones, and its steps want them evenly spaced."""
+
+    def spaced(train, steps):
+        return tuple(train - 1 - train // steps * i for i in range(steps))
+
+    monkeypatch.setattr("il_policy.heads.diffusion.visited_levels", spaced)
+
+
+@pytest.mark.usefixtures("evenly")
 @pytest.mark.parametrize("prediction", list(Prediction))
 def test_sampling_takes_the_librarys_steps(prediction):
     """Both samplers drive the same nonlinear 'network' from the same noise."""
@@ -33,6 +56,7 @@ def test_sampling_takes_the_librarys_steps(prediction):
         prediction_type=prediction.value,
         clip_sample=True,
         set_alpha_to_one=True,
+        timestep_spacing="trailing",
     )
     theirs.set_timesteps(INFERENCE)
     noise = torch.randn(3, 16, 4, generator=torch.Generator().manual_seed(2))
@@ -49,6 +73,7 @@ def test_sampling_takes_the_librarys_steps(prediction):
     torch.testing.assert_close(ours, x, atol=1e-5, rtol=0)
 
 
+@pytest.mark.usefixtures("evenly")
 @pytest.mark.parametrize("inference", [TRAIN, INFERENCE])
 @pytest.mark.parametrize("prediction", list(Prediction))
 def test_noisy_sampling_takes_the_librarys_steps_and_draws(prediction, inference):
@@ -60,6 +85,7 @@ def test_noisy_sampling_takes_the_librarys_steps_and_draws(prediction, inference
         prediction_type=prediction.value,
         variance_type="fixed_small",
         clip_sample=True,
+        timestep_spacing="trailing",
     )
     theirs.set_timesteps(inference)
     noise = torch.randn(3, 16, 4, generator=torch.Generator().manual_seed(2))

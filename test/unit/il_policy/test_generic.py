@@ -13,8 +13,9 @@ from il_core.arrays import ArrayEpisode
 from il_core.errors import CheckpointError, ConfigError, EpisodeError, ShapeError
 from il_core.store.tables import parquet_bytes
 from il_policy import generic
+from il_policy.array_data import ArrayDataset
 from il_policy.arrays import spec_of
-from il_policy.config import Head, NetworkConfig, ObserveConfig, TrainConfig
+from il_policy.config import CurriculumConfig, Difficulty, Head, Language, NetworkConfig, ObserveConfig, TrainConfig
 from il_policy.serving.config import Runtime, ServeConfig
 from il_policy.serving.export import export
 from il_policy.serving.loading import exportable
@@ -167,6 +168,71 @@ def test_a_plan_is_followed_for_as_long_as_it_is_meant_to_be(sources, tmp_path):
     actions = [policy.act(dict.fromkeys(["obs/self"], np.full(5, k)) | {"obs/world": np.ones(11)}) for k in range(7)]
     assert len(made) == 3
     assert np.array_equal(actions[:3], made[0].rows[:3]) and np.array_equal(actions[6], made[2].rows[0])
+
+
+class Balance:
+    """A world that gives reward 1 for every step it goes on, four of them, and says nothing of success."""
+
+    def reset(self, *, seed=None):
+        self.left = 4
+        return {"x": 0.5}, {}
+
+    def step(self, action):
+        self.left -= 1
+        return {"x": 0.1 * self.left}, 1.0, self.left == 0, False, self.notes()
+
+    def notes(self):
+        return {}
+
+
+class Noting(Balance):
+    """The same, whose last note speaks of success; of every other attempt, none does."""
+
+    attempt = -1
+
+    def reset(self, *, seed=None):
+        self.attempt += 1
+        return super().reset(seed=seed)
+
+    def notes(self):
+        return {"success": True} if self.left == 0 and self.attempt % 2 == 0 else {}
+
+
+def test_what_nobody_called_a_success_is_none(tmp_path):
+    episode = ArrayEpisode("a", {"x": np.arange(6) / 6}, np.zeros((6, 1)))
+    generic.train([episode], replace(CONFIG, steps=1), tmp_path)
+    policy = generic.load(tmp_path)
+    silent = generic.evaluate(policy, Balance, episodes=3)
+    assert silent.successes is None and silent.wilson95 is None
+    assert [(t.success, t.steps) for t in silent.trials] == [(None, 4)] * 3 and silent.return_mean == 4.0
+    judged = generic.evaluate(policy, Balance, episodes=3, success=lambda reward, notes: reward > 0)
+    assert judged.successes == 3 and judged.steps_mean == 1.0, "who says what a success is may say so"
+    noted = generic.evaluate(policy, Noting, episodes=4)
+    assert [t.success for t in noted.trials] == [True, None, True, None] and noted.successes == 2
+    assert noted.wilson95 == generic.wilson95(2, 4) and noted.return_mean == 4.0
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("quality_power", {"quality_power": 1.0}),
+        ("curriculum.measure", {"curriculum": CurriculumConfig(0.5, measure=Difficulty.PATH)}),
+        ("curriculum.measure", {"curriculum": CurriculumConfig(0.5, measure=Difficulty.NOTE)}),
+        ("observe.depth", {"observe": ObserveConfig(depth=("front",))}),
+        ("observe.points", {"observe": ObserveConfig(points=("front",))}),
+        ("observe.torque, observe.wrench", {"observe": ObserveConfig(torque=True, wrench=True)}),
+        ("observe.language", {"observe": ObserveConfig(language=Language.NGRAM)}),
+    ],
+)
+def test_settings_that_columns_cannot_heed_are_refused_by_name(name, changes, tmp_path):
+    with pytest.raises(ConfigError, match=f"^{name}: columns have no marks or notes of takes"):
+        generic.train([pictured()], replace(CONFIG, **changes), tmp_path)
+
+
+def test_easy_episodes_of_columns_are_the_short_ones():
+    config = replace(CONFIG, curriculum=CurriculumConfig(0.5))
+    shown = [pictured(n) for n in (9, 5)]
+    assert [a.difficulty for a in ArrayDataset(shown, spec_of(shown), config).arrays] == [9.0, 5.0]
 
 
 def test_columns_that_do_not_fit_are_refused_by_name(sources, tmp_path):

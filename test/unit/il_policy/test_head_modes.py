@@ -163,6 +163,22 @@ def test_every_level_of_codes_leaves_less_over() -> None:
     assert sizes[0] > sizes[1] > sizes[2] > sizes[3]
 
 
+def test_a_chunk_alone_is_not_told_apart_from_itself() -> None:
+    met: list[Tensor] = []
+
+    class Noting(nn.Module):
+        def forward(self, chunks: Tensor, t: Tensor, cond: Tensor) -> Tensor:
+            met.append(chunks)
+            return torch.zeros_like(chunks)
+
+    head = make_head(replace(BASE, head=Head.IBC))
+    no_pad = torch.zeros((1, H), dtype=torch.bool)
+    head.loss(Noting(), LEFT, no_pad, torch.zeros(1, C), torch.Generator().manual_seed(0))
+    true, negatives = met[0][0], met[0][1:]
+    assert len(negatives) == BASE.ibc.negatives and true == pytest.approx(LEFT[0], abs=1e-5)
+    assert ((negatives - true).abs().amax((1, 2)) > 1e-4).all()
+
+
 def test_knots_are_joined_by_straight_lines() -> None:
     matrix = knot_matrix(5, 3)
     assert (matrix @ torch.tensor([[0.0], [2.0], [0.0]])).flatten().tolist() == pytest.approx([0, 1, 2, 1, 0])

@@ -18,7 +18,7 @@ from il_policy import checkpoint
 from il_policy.config import Head, NetworkConfig, TrainConfig
 from il_policy.dataset import ChunkDataset
 from il_policy.logbook import Logbook
-from il_policy.train import train
+from il_policy.train import Progress, train
 
 CONFIG = TrainConfig(
     "test", Head.REGRESSION, NetworkConfig(width=16, depth=1), steps=4, eval_every=2, batch_size=8, wandb="arm"
@@ -74,13 +74,14 @@ def test_figures_reach_the_project_and_a_resumed_training_may_tell_another(
     dataset: ChunkDataset, blind: Setup, runs: list[Recorded], tmp_path: Path
 ) -> None:
     out = tmp_path / "reach_bc"
-    train(dataset, blind, CONFIG, out)
+    told: list[Progress] = []
+    train(dataset, blind, CONFIG, out, on_progress=told.append)
     (run,) = runs
     assert run.is_finished and run.told["project"] == "arm" and run.told["name"] == "reach_bc"
     assert run.told["config"]["network"]["width"] == 16 and run.told["dir"] == str(out)
     step, last = run.logged[-1]
     metrics = checkpoint.read_manifest(out).metrics
-    assert step == 4 and last["loss"] == metrics["loss"] and last["val_x_mm"] == metrics["val_x_mm"]
+    assert step == 4 and last["loss"] == told[-1].loss and last["val_x_mm"] == metrics["val_x_mm"]
     train(dataset, blind, replace(CONFIG, wandb="elsewhere", steps=6), out, is_resumed=True)
     train(dataset, blind, replace(CONFIG, wandb="", steps=8), out, is_resumed=True)
     assert [r.told["project"] for r in runs] == ["arm", "elsewhere"]

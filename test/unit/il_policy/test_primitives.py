@@ -10,10 +10,19 @@ import pytest
 from tiny_world import BIN, HALF_M, World, demonstrate, make_setup, random_cube
 
 from il_core.config import Setup
-from il_core.errors import CheckpointError, EpisodeError
+from il_core.errors import CheckpointError, ConfigError, EpisodeError
 from il_core.geometry import Array
 from il_policy import checkpoint
-from il_policy.config import Head, PrimitiveConfig, TrainConfig
+from il_policy.config import (
+    AugmentConfig,
+    CurriculumConfig,
+    EnsembleConfig,
+    Head,
+    Language,
+    ObserveConfig,
+    PrimitiveConfig,
+    TrainConfig,
+)
 from il_policy.dataset import ChunkDataset
 from il_policy.primitives import PRIMITIVES, Dmp, ProMp
 from il_policy.primitives.base import resample, ridge
@@ -60,8 +69,21 @@ def test_a_movement_primitive_repeats_one_demonstration_and_moves_to_any_goal() 
 def test_a_promp_knows_where_demonstrations_differ_for_no_visible_reason() -> None:
     rng = np.random.default_rng(0)
     noisy = DEMOS + 0.02 * rng.normal(size=(10, 1, 3)) * np.linspace(0, 1, SAMPLES)[:, None]
-    std = ProMp.fit(CONTEXTS, noisy, PrimitiveConfig(), 0).std(SAMPLES)
+    fitted = ProMp.fit(CONTEXTS, noisy, PrimitiveConfig(), 0)
+    std = fitted.std(SAMPLES)
     assert std[-1].max() > 3 * std[0].max()
+    left = noisy - np.array([fitted.plan(c, SAMPLES) for c in CONTEXTS])
+    assert std == pytest.approx(np.sqrt((left**2).mean(0)), abs=5e-4), "as far as they are from the plan"
+
+
+def test_a_promp_of_the_first_release_is_read_as_what_it_says() -> None:
+    fitted = ProMp.fit(CONTEXTS, DEMOS, PrimitiveConfig(), 0)
+    arrays = dict(fitted.arrays)
+    arrays["residual_std"] = np.sqrt(np.einsum("dkk->kd", arrays.pop("residual_cov")))
+    old = ProMp(arrays)
+    assert np.array_equal(old.plan(OTHERS[0], SAMPLES), fitted.plan(OTHERS[0], SAMPLES))
+    basis = ProMp.basis(np.linspace(0, 1, SAMPLES), 20)
+    assert old.std(SAMPLES) == pytest.approx(np.sqrt(basis**2 @ arrays["residual_std"] ** 2))
 
 
 def test_bumps_sum_to_one_and_regression_without_a_ridge_is_exact() -> None:
@@ -121,6 +143,33 @@ def test_a_run_is_planned_once_and_read_off_by_time(setup: Setup, dataset: Chunk
     world.tick = 10_000
     end = policy.predict([world.observe()] * 2)
     assert np.ptp(end.rows, axis=0).max() == 0.0, "after its end the last target stays"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("quality_power", {"quality_power": 1.0}),
+        ("curriculum.start", {"curriculum": CurriculumConfig(0.5)}),
+        ("patience", {"patience": 2}),
+        ("ensemble.plans", {"ensemble": EnsembleConfig(3)}),
+        ("augment", {"augment": AugmentConfig(tool_m=0.02)}),
+        ("observe", {"observe": ObserveConfig(language=Language.NGRAM)}),
+    ],
+)
+def test_settings_that_a_fit_cannot_heed_are_refused_by_name(
+    name: str, changes: dict[str, object], setup: Setup, dataset: ChunkDataset, tmp_path: Path
+) -> None:
+    config = TrainConfig("p", Head.PROMP, val_fraction=0.0)
+    with pytest.raises(ConfigError, match=f"^{name}: head promp fits whole trajectories in one go and has no use"):
+        train(dataset, setup, replace(config, **changes), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trajectory_does_not_begin_with_the_weights_of_another(
+    setup: Setup, dataset: ChunkDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="--from: head promp is fitted anew, from demonstrations alone; leave it"):
+        train(dataset, setup, TrainConfig("p", Head.PROMP, val_fraction=0.0), tmp_path, start=tmp_path)
 
 
 def test_what_is_not_seen_is_refused(setup: Setup, dataset: ChunkDataset, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from il_core.errors import ConfigError, EpisodeError
 from il_core.spec import ActionLabel, ActionSpec
 from il_policy.config import ActionEncoding, Head, NetworkConfig, TrainConfig
 from il_policy.dataset import ChunkDataset
+from il_policy.primitives import PRIMITIVES
 from il_policy.serving.config import Runtime, ServeConfig
 from il_policy.serving.remote.codec import chunk_from, pack_chunk, unpack
 from il_policy.tool_codec import ActionCodec
@@ -60,6 +61,20 @@ def test_a_policy_learns_when_to_be_stiff_and_says_so_in_every_plan(tmp_path):
     again = policy.predict(seen[holding + 3 : holding + 5])
     assert again.k_p_at(again.start_ns) == pytest.approx(late.k_p_at(again.start_ns)), "the settled rows keep theirs"
     assert np.array_equal(chunk_from(*unpack(pack_chunk(late, {}))).k_p_des, late.k_p_des)
+
+
+@pytest.mark.parametrize("head", list(PRIMITIVES))
+def test_a_movement_primitive_says_how_stiff_to_be_too(head, tmp_path):
+    episodes = [shown(0.45), shown(0.5), shown(0.55)]
+    config = TrainConfig("p", head, action_encoding=ActionEncoding.ABSOLUTE_V1, val_fraction=0.0)
+    train(ChunkDataset(episodes, SETUP, config), SETUP, config, tmp_path)
+    policy = il_policy.load(tmp_path, SETUP, config=ServeConfig(runtime=Runtime.TORCH))
+    seen = episodes[1].observations
+    holding = next(k for k, g in enumerate(episodes[1].gripper_des) if g < 0.5) + 8
+    early, late = policy.predict(seen[:2]), policy.predict(seen[holding : holding + 2])
+    assert early.k_p_des.shape == (SETUP.task.horizon, 6)
+    assert early.k_p_des[0] == pytest.approx(SOFT, rel=0.3)
+    assert late.k_p_des[0] == pytest.approx(HARD, rel=0.3)
 
 
 def test_data_without_it_and_joint_actions_are_refused_in_words():

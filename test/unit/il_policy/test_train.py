@@ -12,13 +12,15 @@ from safetensors.torch import load_file
 from tiny_world import HALF_M, demonstrate, make_setup
 
 from il_core.config import Setup
-from il_core.errors import CheckpointError
+from il_core.errors import CheckpointError, TrainingError
 from il_core.types import Episode
 from il_policy import checkpoint
-from il_policy.config import AugmentConfig, Head, NetworkConfig, TrainConfig
+from il_policy.config import AugmentConfig, DiffusionConfig, Head, NetworkConfig, Sampler, TrainConfig
 from il_policy.dataset import ChunkDataset
 from il_policy.evaluate import open_loop
-from il_policy.train import Progress, train
+from il_policy.policy import ChunkPolicy
+from il_policy.train import LOG_EVERY, Progress, train
+from il_policy.trainer import Trainer
 
 QUIET = AugmentConfig(0.0, 0.0, 0.0)
 SMALL = TrainConfig(
@@ -113,11 +115,51 @@ def test_time_ends_a_training_and_the_learning_rate_is_annealed(
     assert seen[-1].fraction == 1.0
 
 
+def test_a_training_that_diverges_says_so_and_leaves_the_last_good_checkpoint(
+    dataset: ChunkDataset, blind: Setup, tmp_path: Path
+) -> None:
+    wild = replace(SMALL, head=Head.REGRESSION, learning_rate=1e30, warmup_steps=0, eval_every=1)
+    words = rf"diverged at step \d+: got loss .*, expected .*step \d+ in {tmp_path} is kept; train anew .* 1e\+30"
+    with pytest.raises(TrainingError, match=words) as raised:
+        train(dataset, blind, wild, tmp_path)
+    step = checkpoint.read_manifest(tmp_path).metrics["steps"]
+    assert f"at step {step + 1:.0f}:" in str(raised.value) and f"checkpoint of step {step:.0f} in" in str(raised.value)
+    assert checkpoint.load(tmp_path, blind).parameter_count > 0, "finite throughout, or it could not be loaded"
+    with pytest.raises(TrainingError, match=r"nothing was saved; .* 1e\+30, or with amp=false"):
+        train(dataset, blind, replace(wild, amp=True, eval_every=50), tmp_path / "amp")
+    assert not list((tmp_path / "amp").glob("*.json"))
+
+
+def test_progress_tells_the_mean_loss_of_the_steps_since_the_last_report(
+    dataset: ChunkDataset, blind: Setup, tmp_path: Path
+) -> None:
+    seen: list[Progress] = []
+    train(dataset, blind, SMALL, tmp_path / "a", on_progress=seen.append)
+    trainer, losses = Trainer(dataset, blind, SMALL, tmp_path / "b"), []
+    for _ in range(2 * LOG_EVERY):
+        trainer.train_step()
+        losses.append(trainer.loss)
+    means = [float(np.mean(losses[i : i + LOG_EVERY])) for i in (0, LOG_EVERY)]
+    assert [(p.step, p.loss) for p in seen] == [(20, pytest.approx(means[0])), *[(40, pytest.approx(means[1]))] * 2]
+
+
 def test_held_out_episodes_are_never_trained_on(dataset: ChunkDataset, blind: Setup, tmp_path: Path) -> None:
     result = train(dataset, blind, replace(SMALL, val_fraction=0.25, steps=5), tmp_path)
     assert result.val is not None
     _, held_out = dataset.split(0.25, SMALL.seed)
     assert result.val.samples == len(dataset.arrays[held_out[0]].inputs)
+
+
+def test_the_held_out_error_is_that_of_the_plans_that_will_be_served(
+    dataset: ChunkDataset, blind: Setup, tmp_path: Path
+) -> None:
+    config = replace(SMALL, val_fraction=0.25, steps=20, diffusion=DiffusionConfig(sampler=Sampler.DDPM))
+    result = train(dataset, blind, config, tmp_path)
+    _, held_out = dataset.split(0.25, SMALL.seed)
+    policy, batch = checkpoint.load(tmp_path, blind), dataset.batch(held_out)
+    assert isinstance(policy, ChunkPolicy)
+    as_served = ChunkPolicy(blind, replace(config, diffusion=DiffusionConfig(sampler=Sampler.DDIM)), policy.model)
+    assert result.val == open_loop(as_served, batch) != open_loop(policy, batch)
 
 
 def test_training_leaves_files_for_tensorboard(dataset: ChunkDataset, blind: Setup, tmp_path: Path) -> None:

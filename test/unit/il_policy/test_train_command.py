@@ -52,11 +52,13 @@ def test_a_diffusion_policy_is_distilled_into_one_step_and_others_are_refused(
     quick = ["--set", "steps=10", "--set", "augment.tool_m=0"]
     small = ["--set", "network.width=32", *quick]
     train = ["train", str(dataset), "--out"]
-    assert run([*train, str(tmp_path / "teacher"), "--policy", "diffusion", *small], COMMANDS) == 0
+    seen = ["--set", "observe.keypoints=8"]
+    assert run([*train, str(tmp_path / "teacher"), "--policy", "diffusion", *small, *seen], COMMANDS) == 0
     distil = ["--policy", "one_step", "--distill", str(tmp_path / "teacher"), *quick]
     assert run([*train, str(tmp_path / "student"), *distil], COMMANDS) == 0
     student = checkpoint.load(tmp_path / "student", load_setup(TASK))
     assert student.config.head is Head.ONE_STEP and student.config.network.width == 32
+    assert student.config.observe.keypoints == 8  # what it looks at, and how, is the teacher's too
     assert run([*train, str(tmp_path / "bc"), *QUICK, "--set", "steps=1"], COMMANDS) == 0
     again = [*distil[:3], str(tmp_path / "bc"), *quick]
     assert run([*train, str(tmp_path / "no"), *again], COMMANDS) == 1
@@ -76,8 +78,10 @@ def test_two_processes_train_one_policy_and_resume_it_bit_for_bit(dataset: Path,
     launch += ["--main_process_port", str(free_port()), str(Path(__file__).with_name("two_processes.py"))]
     out = tmp_path / "ck"
     quick = [*QUICK, "--set", "steps=10", "--set", "wandb=arm"]
-    subprocess.run([*launch, str(dataset), str(tmp_path), "--out", str(out), *quick], check=True, timeout=120)
+    command = [*launch, str(dataset), str(tmp_path), "--out", str(out), *quick]
+    told = subprocess.run(command, check=True, timeout=120, stdout=subprocess.PIPE, text=True).stdout
     assert trained_steps(out) == 10
+    assert told.count("parameters, 10 steps") == told.count("loss") == 1, "one bar and one result, not one each"
     assert (tmp_path / "wandb_runs").read_text() == "begun\n", "only the main process tells"
     checkpoint.load(out, load_setup(TASK))
     state = load_file(next(out.glob("training-*.safetensors")))

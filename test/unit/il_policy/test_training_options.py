@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tiny_world import HALF_M, as_of_the_first_release, demonstrate, make_setup
 
 from il_core.config import Setup
-from il_core.errors import CheckpointError, EpisodeError
+from il_core.errors import CheckpointError, ConfigError, EpisodeError
 from il_core.types import Episode
 from il_policy import checkpoint
 from il_policy.config import (
@@ -26,10 +26,11 @@ from il_policy.config import (
     NetworkConfig,
     NetworkKind,
     TrainConfig,
+    VqConfig,
 )
 from il_policy.curriculum import WindowSampler, quality_weight
 from il_policy.dataset import ChunkDataset
-from il_policy.train import Progress, train
+from il_policy.train import Progress, adapted, train
 from il_policy.trainer import Trainer
 
 SMALL = TrainConfig(
@@ -106,6 +107,81 @@ def test_what_gets_worse_ends_early_and_the_best_model_is_kept(
     assert trainer.best_val is not None and result.val is not None
     assert mm == trainer.best_val.position_mm <= result.val.position_mm
     assert all(torch.equal(v, weights(tmp_path)[k]) for k, v in (trainer.best or {}).items())
+
+
+def test_an_interruption_does_not_change_when_patience_ends(
+    dataset: ChunkDataset, blind: Setup, tmp_path: Path
+) -> None:
+    wild = replace(SMALL, steps=200, eval_every=4, patience=2, learning_rate=0.5, warmup_steps=0, ema_max=0.0)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    steps = train(dataset, blind, wild, whole).steps
+    stop = 6
+    assert stop < steps < 200
+    count = iter(range(1, 1000))
+    first = train(dataset, blind, wild, parts, should_stop=lambda: next(count) >= stop)
+    assert first.steps == stop and not first.is_complete and first.val is not None
+    second = train(dataset, blind, wild, parts, is_resumed=True)
+    assert second.is_complete and second.steps == steps
+    assert all(torch.equal(v, weights(parts)[k]) for k, v in weights(whole).items())
+    train(dataset, blind, wild, parts, is_resumed=True)
+    trainer = Trainer(dataset, blind, wild, parts)
+    trainer.resume()
+    assert trainer.misses == 2, "who resumes what is over validates the same step again, and counts it once"
+
+
+def test_patience_and_held_out_parts_that_the_episodes_are_too_few_for_are_refused(
+    dataset: ChunkDataset, blind: Setup, demos: list[Episode], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="no episode is held out: there are 6 episodes and val_fraction is 0; have"):
+        train(dataset, blind, replace(SMALL, patience=1, val_fraction=0.0), tmp_path)
+    with pytest.raises(ConfigError, match="there are 3 episodes and val_fraction is 0.1"):
+        train(ChunkDataset(demos[:3], blind, SMALL), blind, replace(SMALL, patience=1), tmp_path)
+    with pytest.raises(ConfigError, match="val_fraction: 0.9 holds out all 4 episodes; hold out fewer, at most 0.75"):
+        train(ChunkDataset(demos[:4], blind, SMALL), blind, replace(SMALL, val_fraction=0.9), tmp_path)
+
+
+def test_demonstrations_that_were_marked_anew_are_other_data(
+    blind: Setup, demos: list[Episode], tmp_path: Path
+) -> None:
+    weighed = replace(SMALL, quality_power=2.0)
+    remarked = [replace(demos[0], notes={"quality": "1"}), *demos[1:]]
+    train(ChunkDataset(demos, blind, weighed), blind, weighed, tmp_path)
+    with pytest.raises(CheckpointError, match="cannot resume: its data_digest is not today's"):
+        train(ChunkDataset(remarked, blind, weighed), blind, weighed, tmp_path, is_resumed=True)
+    late = replace(SMALL, curriculum=CurriculumConfig(0.5, 0.5, Difficulty.NOTE))
+    told = [[replace(d, notes={"difficulty": str(n)}) for d in demos] for n in (1, 2)]
+    assert len({ChunkDataset(d, blind, late).digest() for d in told}) == 2
+    unmarked = [ChunkDataset(d, blind, SMALL).digest() for d in (demos, remarked)]
+    assert unmarked[0] == unmarked[1], "marks that do not count are not looked at"
+
+
+def test_a_student_is_not_resumed_with_another_teacher(dataset: ChunkDataset, blind: Setup, tmp_path: Path) -> None:
+    for name, seed in (("teacher", 0), ("again", 0), ("other", 1)):
+        train(dataset, blind, replace(SMALL, head=Head.DIFFUSION, steps=2, seed=seed), tmp_path / name)
+    config, out = adapted(replace(SMALL, steps=3), tmp_path / "teacher"), tmp_path / "student"
+    train(dataset, blind, config, out, teacher=tmp_path / "teacher")
+    words = r"cannot resume: the teacher \S+other has weights \w+, expected those it learned from .*, \w+ of \S+teacher"
+    with pytest.raises(CheckpointError, match=words):
+        train(dataset, blind, config, out, is_resumed=True, teacher=tmp_path / "other")
+    longer = replace(config, steps=4)
+    assert train(dataset, blind, longer, out, is_resumed=True, teacher=tmp_path / "again").steps == 4, "same weights"
+
+
+def test_codes_that_were_taken_over_stay(
+    dataset: ChunkDataset, blind: Setup, demos: list[Episode], tmp_path: Path
+) -> None:
+    config = replace(SMALL, head=Head.VQ, vq=VqConfig(codes=4))
+    train(dataset, blind, config, tmp_path / "first")
+    fewer = ChunkDataset(demos[3:], blind, config)
+    trainer = Trainer(fewer, blind, config, tmp_path / "second", start=tmp_path / "first")
+    codes = trainer.model.state_dict()["network.codes"]
+    assert "network.codes" in trainer.transfer.copied
+    assert torch.equal(codes, weights(tmp_path / "first")["network.codes"]), "the votes that came along mean these"
+    fresh = Trainer(fewer, blind, config, tmp_path / "third").model.state_dict()["network.codes"]
+    assert fresh.any() and not torch.equal(codes, fresh)
+    more = replace(config, vq=VqConfig(codes=8))
+    other = Trainer(fewer, blind, more, tmp_path / "fourth", start=tmp_path / "first")
+    assert "network.codes" in other.transfer.fresh and other.model.state_dict()["network.codes"].any()
 
 
 def test_half_precision_learns_and_keeps_its_weights_whole(dataset: ChunkDataset, blind: Setup, tmp_path: Path) -> None:
