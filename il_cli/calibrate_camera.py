@@ -44,7 +44,7 @@ def calibrate_camera(
 
     Example: il calibrate-camera wrist --task pick_place
     """
-    from il_core.config import config_dir, load_robot, load_setup, load_yaml
+    from il_core.config import config_dir, load_robot, load_setup, load_yaml, require_source
     from il_teleop.calibration import board as boards
     from il_teleop.calibration.account import calibrate
     from il_teleop.calibration.collect import Collector
@@ -62,6 +62,9 @@ def calibrate_camera(
         return
     setup = load_setup(task, robot or None)
     spec = setup.robot.camera(camera)
+    _, robot_file = load_robot(robot or setup.task.robot)
+    if not dry_run:
+        require_source(robot_file)  # before a person moves the arm about for ten minutes
     collector = Collector(sheet, settings.collect)
     for folder in recording or ():
         collect(folder, camera, collector)
@@ -73,7 +76,6 @@ def calibrate_camera(
     account = report.require().calibration(time.time_ns())
     if dry_run:
         return
-    _, robot_file = load_robot(robot or setup.task.robot)
     write_camera_pose(robot_file, camera, report.solution.T_mount_optical, account)
     typer.echo(f"written to {robot_file}: recordings made from now on hold it.")
     typer.echo("Data and policies made with the pose before have another spec digest and are refused from now on.")

@@ -123,6 +123,25 @@ def _ros() -> Finding:
     return Finding("ROS 2", True, f"{source}, rclpy {version} ({where})", required=True)
 
 
+def _executor() -> Finding:
+    """What runs the callbacks of every node, chosen in il_core/ros/node.py."""
+    return judge_executor(*_probe("from il_core.ros.node import Executor; print(Executor.__name__)"))
+
+
+def judge_executor(ok: bool, found: str) -> Finding:
+    """Read which executor the nodes get.
+
+    Args:
+        ok: Whether it could be told.
+        found: Its name, or why not.
+    """
+    remedy = (
+        "the nodes run, but 1 kHz was only measured on EventsExecutor, which rclpy has from 7.1.4 on (Jazzy): "
+        "update rclpy, or run `make setup` in a shell without ROS"
+    )
+    return Finding("executor", ok and found == "EventsExecutor", found, remedy)
+
+
 def _middleware() -> Finding:
     environment = ros_environment(os.environ)
     code = "import rclpy; print(rclpy.get_rmw_implementation_identifier())"
@@ -238,6 +257,7 @@ def _cores() -> Finding:
 EXAMINATIONS: tuple[Callable[[], Finding], ...] = (
     _python,
     _ros,
+    _executor,
     _middleware,
     _security,
     _shared_memory,

@@ -35,11 +35,13 @@ def new(
     Example: il robot new ur5e.urdf --name lab_ur5e
     """
     from il_control.describe import describe
-    from il_core.config import config_dir
+    from il_core.config import config_dir, require_source
 
+    folder = out or config_dir() / "robot"
+    require_source(folder)
     known = {"q_home": _numbers("--home", home), "armature": _numbers("--armature", armature)}
     made = describe(urdf, name=name, ee_frame=ee_frame, gripper_joint=gripper_joint, interface=interface, **known)
-    files = made.files(out or config_dir() / "robot")
+    files = made.files(folder)
     existing = [str(path) for path in files if path.exists()]
     if existing and not force:
         raise ConfigError(existing[0], "exists already; choose another --name, or --force to write over it")

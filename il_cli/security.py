@@ -27,7 +27,7 @@ def check() -> None:
     verdict = probe_middleware(ros_environment(os.environ))
     typer.echo(f"middleware: {verdict.words}")
     keystore = os.environ.get(KEYSTORE, "")
-    missing = missing_files(Path(keystore), load_connections().nodes) if keystore else []
+    missing = missing_files(Path(keystore), load_connections().processes) if keystore else []
     typer.echo(f"keystore: {keystore or 'none, ' + KEYSTORE + ' is not set'}")
     for path in missing:
         typer.echo(f"  lacks {path}")

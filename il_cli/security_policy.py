@@ -11,16 +11,20 @@ from xml.etree import ElementTree as Xml
 import yaml
 
 from il_core.config import config_dir, load_yaml
-from il_core.security import enclave
+from il_core.security import COMMAND, COMMAND_NODES, enclave
 
 CONNECTIONS = "security/connections.yaml"
 POLICY = "security/policy.xml"
-PROCESS_OF = {"console_previews": "console"}
+PROCESS_OF = {"bringup_topics": "bringup", "console_previews": "console"}
 """Nodes that live in the process of another one, and so in its enclave."""
+EVERYTHING = "/*"
+"""Every name, in every namespace."""
 _HEAD = """\
 # Which node uses which topic and service, with types. Written by `il security observe` from running graphs, except for
 # the section `optional`, which is written by hand: what depends on a parameter, a device or a command.
-# `*` stands for the name of a camera, joint or object of the scene, `~` for the node's own name.
+# `*` stands for the name of a camera, joint or object of the scene, `~` for the node's own name. `il` stands for every
+# node by which the command joins a graph; `/*` is everything, in every namespace. What a graph in a namespace keeps
+# inside of it (`/clock`, `/tf`) is written as it is without one.
 """
 _Join = Callable[[dict[str, str], dict[str, str]], dict[str, str]]
 _FAMILIES = (
@@ -96,12 +100,21 @@ class ConnectionTable:
 
     @property
     def nodes(self) -> list[str]:
-        """Names of all nodes."""
+        """Names of all nodes; ``il`` stands for those of the command."""
         return sorted({*self.observed, *self.optional})
 
+    @property
+    def processes(self) -> list[str]:
+        """Nodes whose process has an enclave: all but those in the process of another."""
+        return sorted({PROCESS_OF.get(node, node) for node in self.nodes})
+
     def with_observed(self, seen: Mapping[str, Connections]) -> ConnectionTable:
-        """Replace what is known of the nodes that were seen; what all nodes share is counted anew."""
-        whole = {n: self.seen_of(n) for n in self.observed} | dict(seen)
+        """Replace what is known of the nodes that were seen; what all nodes share is counted anew.
+
+        Nodes that may hear everything are left out: what they heard depends on the moment.
+        """
+        known = {*COMMAND_NODES, *(n for n, c in self.optional.items() if EVERYTHING in c.subscribes)}
+        whole = {n: self.seen_of(n) for n in self.observed} | {n: c for n, c in seen.items() if n not in known}
         shared = _shared(c for n, c in whole.items() if n not in PROCESS_OF)
         own = {n: c if n in PROCESS_OF else c - shared for n, c in sorted(whole.items())}
         return ConnectionTable(shared, own, self.optional)
@@ -141,7 +154,8 @@ def relative_name(name: str, node: str, namespace: str) -> str:
         namespace: Its namespace; names outside of it stay absolute, unless it is ``/`` and they are ours.
 
     Returns:
-        ``~/...`` below the node, ``camera/*/...`` and ``sim/object/*`` for those, absolute for ROS's own.
+        ``~/...`` below the node, ``camera/*/...`` and ``sim/object/*`` for those, absolute for ROS's own, also for
+        those that a graph keeps inside its namespace.
     """
     base = namespace.rstrip("/")
     own = f"{base}/{node}/"
@@ -150,6 +164,8 @@ def relative_name(name: str, node: str, namespace: str) -> str:
     if not name.startswith(f"{base}/") or name in GLOBAL:
         return name
     inner = name[len(base) + 1 :]
+    if f"/{inner}" in KEPT_INSIDE:
+        return f"/{inner}"
     for pattern, general in _FAMILIES:
         inner = pattern.sub(general, inner)
     return inner
@@ -157,6 +173,8 @@ def relative_name(name: str, node: str, namespace: str) -> str:
 
 GLOBAL = ("/rosout", "/parameter_events", "/diagnostics", "/clock", "/tf", "/tf_static")
 """Topics that ROS's conventions make absolute."""
+KEPT_INSIDE = ("/clock", "/tf", "/tf_static")
+"""Those of them that a graph in a namespace has below it, for itself."""
 _NODE_SERVICES = re.compile(
     r"^(describe_parameters|get_parameter_types|get_parameters|list_parameters|set_parameters|"
     r"set_parameters_atomically|get_type_description|change_state|get_state|get_available_states|"
@@ -172,21 +190,28 @@ def _is_of_node(rest: str) -> bool:
 def policy_text(table: ConnectionTable, namespace: str = "/") -> str:
     """SROS2 policy, schema 0.2.0: one enclave per process, nothing that is not in the table.
 
+    sros2 puts namespace and name of the profile in front of ``~/...``, the namespace in front of other names without a
+    leading slash, and nothing in front of the rest: so a profile stands under the name that its node really has, and
+    what may be outside of the namespace is written with a slash.
+
     Args:
         table: Who uses what.
         namespace: Namespace that the graph runs in.
     """
     policy = Xml.Element("policy", version="0.2.0")
     enclaves = Xml.SubElement(policy, "enclaves")
-    processes = sorted({PROCESS_OF.get(node, node) for node in table.nodes})
-    profiles = {p: Xml.SubElement(Xml.SubElement(enclaves, "enclave", path=enclave(p)), "profiles") for p in processes}
+    profiles = {
+        process: Xml.SubElement(Xml.SubElement(enclaves, "enclave", path=enclave(process)), "profiles")
+        for process in table.processes
+    }
     for node in table.nodes:
-        profile = Xml.SubElement(profiles[PROCESS_OF.get(node, node)], "profile", ns=namespace, node=node)
         used = table.of(node)
-        _rule(profile, "topic", "publish", used.publishes)
-        _rule(profile, "topic", "subscribe", used.subscribes)
-        _rule(profile, "service", "reply", used.serves)
-        _rule(profile, "service", "request", used.calls)
+        for name in COMMAND_NODES if node == COMMAND else (node,):
+            profile = Xml.SubElement(profiles[PROCESS_OF.get(node, node)], "profile", ns=namespace, node=name)
+            _rule(profile, "topic", "publish", used.publishes)
+            _rule(profile, "topic", "subscribe", used.subscribes)
+            _rule(profile, "service", "reply", used.serves)
+            _rule(profile, "service", "request", used.calls)
     Xml.indent(policy, "  ")
     head = '<?xml version="1.0" encoding="UTF-8"?>\n<!-- Made by `il security policy` from connections.yaml. -->\n'
     return head + Xml.tostring(policy, encoding="unicode") + "\n"
@@ -194,23 +219,57 @@ def policy_text(table: ConnectionTable, namespace: str = "/") -> str:
 
 def _rule(profile: Xml.Element, kind: str, qualifier: str, names: Mapping[str, str]) -> None:
     if names:
+        namespace = profile.attrib["ns"]
         rule = Xml.SubElement(profile, f"{kind}s", {qualifier: "ALLOW"})
-        for name in sorted(names):
+        inside = [] if namespace == "/" else [name.strip("/") for name in names if name in KEPT_INSIDE]
+        for name in sorted([*names, *inside]):
             Xml.SubElement(rule, kind).text = name
 
 
 def rules_of(policy: str) -> dict[str, Connections]:
     """What a policy allows, by node; the types are not part of a policy and empty here."""
-    found: dict[str, Connections] = {}
-    for profile in Xml.fromstring(policy).iter("profile"):
-        allowed: dict[str, dict[str, str]] = {}
-        for key, kind, qualifier in (
-            ("publishes", "topic", "publish"),
-            ("subscribes", "topic", "subscribe"),
-            ("serves", "service", "reply"),
-            ("calls", "service", "request"),
-        ):
-            rules = [r for r in profile.findall(f"{kind}s") if r.get(qualifier) == "ALLOW"]
-            allowed[key] = {e.text or "": "" for r in rules for e in r.findall(kind)}
-        found[profile.attrib["node"]] = Connections(**allowed)
-    return found
+    return {profile.attrib["node"]: _rules(profile) for profile in Xml.fromstring(policy).iter("profile")}
+
+
+def _rules(profile: Xml.Element) -> Connections:
+    allowed: dict[str, dict[str, str]] = {}
+    for key, kind, qualifier in (
+        ("publishes", "topic", "publish"),
+        ("subscribes", "topic", "subscribe"),
+        ("serves", "service", "reply"),
+        ("calls", "service", "request"),
+    ):
+        rules = [r for r in profile.findall(f"{kind}s") if r.get(qualifier) == "ALLOW"]
+        allowed[key] = {e.text or "": "" for r in rules for e in r.findall(kind)}
+    return Connections(**allowed)
+
+
+def full_name(name: str, node: str, namespace: str) -> str:
+    """A name of a policy as sros2 writes it out: with the namespace, and the node's name in place of ``~``."""
+    base = namespace.rstrip("/")
+    if name.startswith("~"):
+        return f"{base}/{node}{name[1:]}"
+    return name if name.startswith("/") else f"{base}/{name}"
+
+
+def granted(policy: str, node: str) -> Connections:
+    """What the process of a node may use by a policy: full names and patterns of all profiles of its enclave.
+
+    Args:
+        policy: Text of the policy.
+        node: Name of the node.
+
+    Returns:
+        Empty if the policy has no profile for a node of this name.
+    """
+    for enclave_ in Xml.fromstring(policy).iter("enclave"):
+        profiles = list(enclave_.iter("profile"))
+        if node in [p.attrib["node"] for p in profiles]:
+            whole = Connections()
+            for profile in profiles:
+                place = profile.attrib["node"], profile.attrib["ns"]
+                rules = _rules(profile)
+                names = [getattr(rules, f.name) for f in fields(rules)]
+                whole |= Connections(*({full_name(n, *place): "" for n in some} for some in names))
+            return whole
+    return Connections()

@@ -39,7 +39,7 @@ def sim(
         return
     if randomise:
         raise ConfigError("--randomise", "needs --record: cameras of a running graph draw the scene as described")
-    options = GraphOptions(task=task, robot=robot, seed=seed, view=view)
+    options = GraphOptions(task=task, robot=robot, seed=seed, view=view, monitor=True)
     keep_running(graph("sim", options), timeout_s)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from il_core import topics
@@ -28,18 +28,34 @@ class Transition(Enum):
 
 
 class RateMeter:
-    """Rate and age of one topic, by the instants its messages came."""
+    """Rate and age of one topic, by the numbers that its publishers give their messages.
+
+    It need not see every message: the number of the newest says how many were sent. What was lost on the way
+    counts as sent.
+    """
 
     def __init__(self) -> None:
         """Begin without a message."""
         self.count = 0
+        self._numbers: dict[bytes, int] = {}
+        self._is_numbered = True
         self._last_ns: int | None = None
         self._marks: deque[tuple[int, int]] = deque()
 
-    def add(self, now_ns: int) -> None:
-        """Note a message."""
-        self.count += 1
-        self._last_ns = now_ns
+    def add(self, source: bytes, number: int | None, at_ns: int) -> None:
+        """Note the newest message.
+
+        Args:
+            source: Identity of its publisher.
+            number: Which of that publisher's messages it is; None where the middleware does not tell.
+            at_ns: When it came, on a steady clock [ns].
+        """
+        self._last_ns = at_ns
+        if number is None:
+            self._is_numbered = False
+            return
+        self.count += max(0, number - self._numbers.get(source, number - 1))
+        self._numbers[source] = number
 
     def view(self, now_ns: int, publishers: tuple[str, ...] = ()) -> TopicView:
         """Rate over the last two seconds, or what there is of them; call it regularly."""
@@ -49,7 +65,7 @@ class RateMeter:
         since_ns, before = self._marks[0]
         rate_hz = (self.count - before) * 1e9 / (now_ns - since_ns) if now_ns > since_ns else 0.0
         age_s = None if self._last_ns is None else max(0, now_ns - self._last_ns) / 1e9
-        return TopicView(rate_hz, age_s, publishers)
+        return TopicView(rate_hz if self._is_numbered else None, age_s, publishers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +73,28 @@ class TopicView:
     """How a topic is doing.
 
     Attributes:
-        rate_hz: Messages per second.
+        rate_hz: Messages per second; None if nobody knows.
         age_s: Time since the last message [s]; None before the first.
         publishers: Names of the nodes that publish it.
+        unseen: Why its messages are not received, in words; empty if they are.
     """
 
-    rate_hz: float = 0.0
+    rate_hz: float | None = 0.0
     age_s: float | None = None
     publishers: tuple[str, ...] = ()
+    unseen: str = ""
+
+    @property
+    def words(self) -> str:
+        """How it is doing, for people."""
+        known = "messages come" if self.rate_hz is None else f"{self.rate_hz:.1f} Hz"
+        return self.silence or self.unseen or known
 
     @property
     def silence(self) -> str:
-        """Why nobody should rely on it, in words; empty if messages come."""
+        """Why nobody should rely on it, in words; empty if messages come, or a publisher has to do."""
+        if self.unseen and self.publishers:
+            return ""
         if self.age_s is None:
             who = f"though {' and '.join(self.publishers)} publishes it" if self.publishers else "nobody publishes it"
             return f"never received, {who}"
@@ -132,6 +158,11 @@ def needs(node: NodeSpec) -> tuple[str, ...]:
         cameras = load_setup(task, robot or None).task.cameras
         found += tuple(t for c in cameras for t in (topics.color(c), topics.depth(c)))
     return tuple(node.remaps.get(name, name) for name in found)
+
+
+def watched_only(graph: Graph) -> Graph:
+    """A graph whose nodes nobody configures and activates: they do it themselves."""
+    return replace(graph, nodes=tuple(replace(node, is_managed=False) for node in graph.nodes))
 
 
 def expected_topics(graph: Graph) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 import typing
@@ -16,14 +17,22 @@ from il_core.errors import ConfigError, nearest
 from il_core.spec import RobotSpec, TaskSpec, digest
 
 T = TypeVar("T")
+CONFIG_KEY = "IL_ROBOT_CONFIG"
+"""Environment variable that names the folder of the configuration files."""
 
 
 def config_dir() -> Path:
-    """Folder of the configuration files: beside the sources, else where setup.py installed them.
+    """Folder of the configuration files: $IL_ROBOT_CONFIG, else beside the sources, else where setup.py put them.
 
     Raises:
-        ConfigError: neither place exists.
+        ConfigError: the variable names no such folder, or no place exists.
     """
+    if named := os.environ.get(CONFIG_KEY, ""):
+        place = Path(named).expanduser().resolve()
+        if (place / "robot").is_dir():
+            return place
+        problem = f"'{named}' has no folder robot/; name the folder config of the sources, or unset the variable"
+        raise ConfigError(f"${CONFIG_KEY}", problem)
     beside = Path(__file__).resolve().parents[1] / "config"
     prefixes = [Path(p) / "share" / "il_robot" / "config" for p in _prefixes()]
     for place in (beside, *prefixes):
@@ -36,6 +45,22 @@ def _prefixes() -> list[str]:
     """Install prefixes to search: the interpreter's, and the colcon prefix this file lies in."""
     here = Path(__file__).resolve()
     return [sys.prefix, *(str(p) for p in here.parents if (p / "share" / "il_robot").is_dir())]
+
+
+def require_source(path: Path) -> None:
+    """Refuse to write configuration into what an installation copied: the next build brings the old file back.
+
+    Args:
+        path: File or folder to be written.
+
+    Raises:
+        ConfigError: it lies in an install prefix.
+    """
+    for place in (path.resolve(), *path.resolve().parents):
+        if place.parts[-2:] == ("share", "il_robot") and not (place / "setup.py").is_file():
+            problem = "is an installed copy, which the next build replaces, expected a file of the sources; "
+            remedy = f"export {CONFIG_KEY}=<workspace>/src/il_robot/config and try again"
+            raise ConfigError(str(path), f"{problem}{remedy}, or without sources name your own copy of {place}/config")
 
 
 def load_yaml(path: Path, kind: type[T]) -> T:

@@ -19,7 +19,8 @@ from il_core.environment import (
     transport_profile,
 )
 from il_core.errors import ConfigError, nearest
-from il_core.graph_spec import AtEnd, Graph, NodeSpec, Place
+from il_core.graph_nodes import CATALOGUE, IMAGES, MANAGER
+from il_core.graph_spec import CLOCK, AtEnd, Graph, NodeSpec, Place
 from il_core.node_params import NodeParams, Parameter, load_node_params
 
 __all__ = [
@@ -60,9 +61,12 @@ class GraphOptions:
         cameras: Where pictures come from without ``sim``: empty for a node of yours on our topics,
             ``camera_node`` for ours with RealSense devices, else a driver of config/camera/topics_<name>.yaml.
         namespace: In front of every name of ours, so that two arms can share one ROS domain; empty means none.
-        use_sim_time: Whether time is what ``/clock`` says; the simulator of the graph then publishes it.
+        use_sim_time: Whether time is what ``/clock`` says, in a namespace ``/<namespace>/clock``; the simulator of
+            the graph then publishes it.
         params: Parameter file on top of config/launch/nodes.yaml and of these options; empty means none.
         manage: Whether the nodes wait for a manager, which is then part of the graph, to bring them up in order.
+        monitor: Whether node ``bringup`` tells rate and age of every topic also without ``manage``.
+        console: Whether the operator's page is served.
         description: Whether the robot's URDF and frames are published; jobs ``robot`` and ``all`` always do it.
     """
 
@@ -80,6 +84,8 @@ class GraphOptions:
     use_sim_time: bool = False
     params: str = ""
     manage: bool = False
+    monitor: bool = False
+    console: bool = False
     description: bool = False
 
     def __post_init__(self) -> None:
@@ -113,7 +119,6 @@ _REAL = ("robot",)  # jobs without the simulator, whatever the options say
 _SIMULATED = ("sim", "seed", "view", "operator")  # options these have no use for
 _OF_NODE = {"device": "teleop", "recordings": "recorder", "checkpoint": "policy"}  # options only one node has use for
 CAMERA_NODE = "camera_node"
-MANAGER = "bringup"
 GRAPHS = tuple(_JOBS)
 """Names :func:`graph` knows."""
 
@@ -167,12 +172,16 @@ def graph(name: str, options: GraphOptions | None = None) -> Graph:
         names = ["sim", *watchers, *names]
     elif options.cameras == CAMERA_NODE and cameras:
         names = ["camera", *names]
-    if options.manage:
-        names.append(MANAGER)
+    names += ["console"] * options.console + [MANAGER] * (options.manage or options.monitor)
     files = _params_files(options)
     job = {"graph": name, **_said_to_manager(options)}
     nodes = tuple(_node(n, options, cameras, files, job if n == MANAGER else {}) for n in names)
     return Graph(name, nodes, options.namespace.strip("/"))
+
+
+def _is_foreign(options: GraphOptions) -> bool:
+    """Whether pictures come from somebody else's driver."""
+    return options.cameras not in ("", CAMERA_NODE)
 
 
 def _check_cameras(options: GraphOptions) -> None:
@@ -188,63 +197,22 @@ def _params_files(options: GraphOptions) -> tuple[NodeParams, NodeParams]:
     ours = load_node_params(config_dir() / PARAMS_FILE)
     theirs = load_node_params(Path(options.params)) if options.params else NodeParams("none", {})
     for each in (ours, theirs):
-        each.check_names(list(_CATALOGUE))
+        each.check_names(list(CATALOGUE))
     return ours, theirs
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What is always true of a node.
-
-    Attributes:
-        module: Python module with its ``main``.
-        topics: Topics that carry messages once it works; ``IMAGES`` stands for those of every camera of the task.
-        services: Services it offers once it works.
-        at_end: What becomes of a launched graph if it ends by itself.
-        is_managed: Whether it is a managed node.
-    """
-
-    module: str
-    topics: tuple[str, ...] = ()
-    services: tuple[str, ...] = ()
-    at_end: AtEnd = AtEnd.STOP
-    is_managed: bool = False
-
-
-_IMAGES = "<images>"
-_CATALOGUE = {
-    "sim": _Entry("il_sim.ros.sim_node", (topics.JOINT_STATES,), (topics.SIM_RESET,)),
-    "sim_viewer": _Entry("il_sim.ros.sim_viewer_node", (), ("sim_viewer/get_parameters",), AtEnd.IGNORE),
-    "sim_camera": _Entry("il_sim.ros.sim_camera_node", (_IMAGES,), (), AtEnd.RESPAWN),
-    # Pictures that come back are as good as before, and whoever reads them judges their age.
-    "camera": _Entry("il_teleop.ros.camera_node", (_IMAGES,), (), AtEnd.RESPAWN, True),
-    "controller": _Entry(
-        "il_control.ros.controller_node",
-        (topics.EE_POSE, topics.EFFORT_SETPOINT),
-        (topics.CONTROLLER_HOLD,),
-        AtEnd.STOP,
-        True,
-    ),
-    "description": _Entry("il_control.ros.description_node", (topics.LINK_POSES,), (), AtEnd.RESPAWN),
-    # It comes back with an open clutch: the arm holds until the person closes it again.
-    "teleop": _Entry("il_teleop.ros.teleop_node", (), ("teleop/get_parameters",), AtEnd.RESPAWN, True),
-    # Not started again: what it was recording is lost, and the person has to know.
-    "recorder": _Entry(
-        "il_teleop.ros.recorder_node", (), (topics.RECORDER_START, topics.RECORDER_KEEP), AtEnd.STOP, True
-    ),
-    # It comes back silent: it plans only when enabled.
-    "policy": _Entry("il_policy.ros.policy_node", (), (topics.POLICY_ENABLE,), AtEnd.RESPAWN, True),
-    "operator": _Entry("il_sim.ros.operator_node", (), (topics.OPERATOR_PERFORM,)),
-    MANAGER: _Entry("il_cli.ros.bringup_node", (), ("bringup/get_parameters",), AtEnd.RESPAWN),
-}
 _OWN_OUTPUT = "effort_setpoint"  # default of the controller's parameter
-_READ_PICTURES = ("recorder", "policy")
+_READ_PICTURES = ("recorder", "policy", "description")  # the last only the frame they come in
+
+
+NOT_FOR_MANAGER = ("manage", "monitor", "namespace", "use_sim_time")  # its own parameters and its process say these
 
 
 def _said_to_manager(options: GraphOptions) -> dict[str, Parameter]:
     """The options by which the manager describes the same graph for itself."""
     own = {f.name: getattr(options, f.name) for f in fields(GraphOptions) if getattr(options, f.name) != f.default}
-    return {name: value for name, value in own.items() if name not in ("manage", "namespace", "use_sim_time")}
+    said = {name: value for name, value in own.items() if name not in NOT_FOR_MANAGER}
+    return said if options.manage else {**said, "manage": False}
 
 
 def _node(
@@ -255,12 +223,12 @@ def _node(
     more: Mapping[str, Parameter],
 ) -> NodeSpec:
     """The entry of one node: module, parameters, and the signs of life to wait for."""
-    entry, namespace = _CATALOGUE[name], options.namespace.strip("/")
+    entry, namespace = CATALOGUE[name], options.namespace.strip("/")
     images = tuple(t for c in cameras for t in (topics.color(c), topics.depth(c)))
-    is_foreign = name in _READ_PICTURES and options.cameras not in ("", CAMERA_NODE)
+    is_foreign = name in _READ_PICTURES and _is_foreign(options)
     ours, theirs = (f.of(name, namespace) for f in files)
     parameters = {**ours, **_parameters(name, options), **more, **theirs}
-    signs = tuple(t for topic in entry.topics for t in (images if topic == _IMAGES else (topic,)))
+    signs = tuple(t for topic in entry.topics for t in (images if topic == IMAGES else (topic,)))
     if parameters.get("output", _OWN_OUTPUT) != _OWN_OUTPUT:  # the controller talks to one of ros2_control's
         signs = tuple(topic for topic in signs if topic != topics.EFFORT_SETPOINT)
     return NodeSpec(
@@ -269,16 +237,19 @@ def _node(
         parameters,
         signs,
         entry.services,
-        load_camera_topics(options.cameras).remaps(cameras) if is_foreign else _frames_remaps(name, namespace),
+        {**(load_camera_topics(options.cameras).remaps(cameras) if is_foreign else {}), **_kept_inside(name, options)},
         namespace,
         entry.at_end,
         entry.is_managed,
     )
 
 
-def _frames_remaps(name: str, namespace: str) -> dict[str, str]:
-    """Frames of an arm in a namespace stay in it: two of them may have links of the same name."""
-    return {topics.TF: "tf", topics.TF_STATIC: "tf_static"} if name == "description" and namespace else {}
+def _kept_inside(name: str, options: GraphOptions) -> dict[str, str]:
+    """Absolute names that a namespace keeps to itself: two arms may have links of the same name, and each its time."""
+    if not options.namespace.strip("/"):
+        return {}
+    kept = [topics.TF, topics.TF_STATIC] if name == "description" else []
+    return {absolute: absolute.strip("/") for absolute in (*kept, *([CLOCK] if options.use_sim_time else []))}
 
 
 def _parameters(name: str, options: GraphOptions) -> dict[str, Parameter]:
@@ -288,12 +259,14 @@ def _parameters(name: str, options: GraphOptions) -> dict[str, Parameter]:
         said["robot"] = options.robot
     if options.use_sim_time:  # the simulator makes the time that the others follow
         said["publish_clock" if name == "sim" else "use_sim_time"] = True
-    if options.manage and _CATALOGUE[name].is_managed:
+    if options.manage and CATALOGUE[name].is_managed:
         said["autostart"] = False
     own: dict[str, dict[str, Parameter]] = {
         "sim": {"seed": options.seed},
         "teleop": {"device": options.device},
         "recorder": {"root": options.recordings},
         "policy": {"checkpoint": options.checkpoint},
+        "console": {"cameras": options.cameras} if options.cameras else {},
+        "description": {"cameras": options.cameras} if _is_foreign(options) else {},
     }
     return {**said, **own.get(name, {})}

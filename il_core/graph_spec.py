@@ -10,6 +10,9 @@ from enum import Enum
 from il_core.errors import ConfigError, nearest
 from il_core.node_params import Parameter
 
+CLOCK = "/clock"
+"""Simulated time, absolute by convention of ROS; a graph in a namespace has its own, ``/<namespace>/clock``."""
+
 
 class AtEnd(Enum):
     """What becomes of a launched graph when one of its nodes ends by itself; `il up` always ends.
@@ -29,7 +32,7 @@ class Place:
 
     Attributes:
         namespace: In front of every name of ours, with or without a slash before it; empty means none.
-        use_sim_time: Whether its clock is the simulator's.
+        use_sim_time: Whether its clock is the simulator's, which is one of its own in a namespace.
 
     Raises:
         ConfigError: ROS would not take the namespace.
@@ -50,6 +53,7 @@ class Place:
         space = self.namespace.strip("/")
         words = ["-r", f"__ns:=/{space}"] if space else []
         words += ["-p", "use_sim_time:=true"] if self.use_sim_time else []
+        words += ["-r", f"{CLOCK}:=/{space}{CLOCK}"] if space and self.use_sim_time else []
         return ["--ros-args", *words] if words else []
 
 

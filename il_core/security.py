@@ -13,6 +13,19 @@ ROOT = "/il_robot"
 """Path in front of the enclaves of all our processes."""
 COMMAND = "il"
 """Last part of the enclave that the `il` command itself uses."""
+COMMAND_NODES = (
+    "calibrate_camera",
+    "il_calibrate",
+    "il_observer",
+    "il_record",
+    "il_replay",
+    "il_session",
+    "il_teleop",
+    "il_watch",
+    "latency",
+    "view",
+)
+"""Names under which the `il` command joins a graph; a policy allows a node's own services under its name only."""
 
 # What rmw reads from an enclave (ROS 2 DDS-Security Integration, "Enclave"); the first is the CA of identities.
 ENCLAVE_FILES = (

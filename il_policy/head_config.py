@@ -137,17 +137,21 @@ class DiffusionConfig:
             raise ValueError("need 1 <= inference_steps <= train_steps <= 10000")
 
 
-def visited_levels(train_steps: int, steps: int) -> tuple[int, ...]:
+def visited_levels(train_steps: int, steps: int, *, is_noise_estimated: bool = False) -> tuple[int, ...]:
     r"""Noise levels at which the n = ``steps`` denoising steps i begin, noisiest first.
 
-    .. math:: t_i = \max\left(\operatorname{round}\left((T - 1)\,(1 - i / n)^2\right),\ n - 1 - i\right)
+    .. math:: t_i = \max\left(\operatorname{round}\left(t_0\,(1 - i / n)^2\right),\ n - 1 - i\right), \quad t_0 = T - 1
 
     The quadratic choice of Song et al., "Denoising diffusion implicit models", 2021, appendix D.2: dense where little
     noise is left and the chunk gets its details. The first level is always the noisiest, as that is what pure noise
     is; a network that is told a lower one takes noise for signal, the more so the fewer the steps (Lin et al., "Common
     diffusion noise schedules and sample steps are flawed", 2024, section 3.3). No level is visited twice.
+
+    Where the network estimates the noise, few steps begin at :math:`t_0 = \lfloor 0.9\,T \rfloor`: at the last levels
+    hardly anything of the chunk is left to divide by, and every error of the estimate becomes the chunk's whole range.
     """
-    return tuple(max(round((train_steps - 1) * (1 - i / steps) ** 2), steps - 1 - i) for i in range(steps))
+    first = 9 * train_steps // 10 if is_noise_estimated else train_steps - 1
+    return tuple(max(round(first * (1 - i / steps) ** 2), steps - 1 - i) for i in range(steps))
 
 
 @dataclass(frozen=True, slots=True)

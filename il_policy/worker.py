@@ -33,8 +33,14 @@ class Planner(Protocol):
 class InferenceWorker:
     """One thread, one waiting window; what arrives while another waits replaces it.
 
-    A run is named by a number. Results of an earlier run are never delivered: :meth:`begin` and
-    :meth:`end` return only when no delivery is under way.
+    A run is named by a number. Results of an earlier run are never delivered, nor told as failures of a later one:
+    :meth:`begin` and :meth:`end` return only when no delivery is under way. Whatever goes wrong, in planning or in
+    delivering, ends neither thread nor run: the next window is tried.
+
+    Attributes:
+        chunks: Plans delivered.
+        replaced: Windows that were replaced before anybody planned from them.
+        failure: Why the newest plan of the run could not be made or delivered; empty if it could.
     """
 
     def __init__(self, policy: Planner, deliver: Callable[[ActionChunk], None], seed: int = 0) -> None:
@@ -97,26 +103,30 @@ class InferenceWorker:
                 window, self._waiting, run = self._waiting, None, self._run
             if window is None:
                 continue
-            if run != seeded_run:
-                self._policy.reset(self._seed + run)
-                seeded_run = run
-            self._infer(window, run)
+            try:
+                if run != seeded_run:
+                    self._policy.reset(self._seed + run)
+                    seeded_run = run
+                self._infer(window, run)
+            except IlError as error:
+                self._fail(run, str(error))
+            except Exception as error:  # thread entry: say why, and leave the arm to the tracker, which holds
+                log.exception("inference failed")
+                self._fail(run, f"inference failed: {error!r}; the log of this node has the whole story")
+
+    def _fail(self, run: int, reason: str) -> None:
+        """Keep the reason why there is no plan, unless it is of a run that is over."""
+        with self._condition:
+            if self._is_active and run == self._run:
+                self.failure = reason
 
     def _infer(self, window: Window, run: int) -> None:
-        """One plan; what goes wrong is kept as the reason why there is none."""
+        """One plan, delivered if it is still wanted."""
         began = time.perf_counter()
-        try:
-            chunk = self._policy.predict(window)
-        except IlError as error:
-            self.failure = str(error)
-            return
-        except Exception as error:  # thread entry: log, and leave the arm to the tracker, which holds
-            log.exception("inference failed")
-            self.failure = f"inference failed: {error!r}"
-            return
+        chunk = self._policy.predict(window)
         with self._condition:
             self._times_ms.append(1e3 * (time.perf_counter() - began))
             if self._is_active and run == self._run:
-                self.chunks += 1
                 self.failure = ""
                 self._deliver(chunk)
+                self.chunks += 1

@@ -11,12 +11,13 @@ from il_cli.ros import launch_gazebo
 from il_cli.ros.launch_graph import describe, or_goes_down
 from il_cli.ros.launch_order import OrderedNode
 from il_core.graph import node_environment
+from il_core.graph_spec import CLOCK
 from il_sim.gazebo.names import BRIDGE, Drive
 from launch import LaunchDescription
 
 ARGUMENTS = {
     "model": (Drive.JOINTS.value, "How torques reach the arm: joints (a topic each) or ros2_control."),
-    "out": ("outputs/gazebo", "Folder that world, model and bridge topics are written to."),
+    "out": ("", "Folder for world, model and bridge topics; if empty outputs/gazebo, below it the namespace."),
     "gz_args": ("", "Further arguments of `gz sim`, such as -v 4."),
 }
 CHOICES = {"model": [drive.value for drive in Drive]}
@@ -28,8 +29,8 @@ def said(context, name):  # noqa: ANN001, ANN201
 
 
 def folder(context):  # noqa: ANN001, ANN201
-    """Where the files are."""
-    return Path(said(context, "out")).resolve()
+    """Where the files are; two graphs in two namespaces do not share them."""
+    return Path(said(context, "out") or Path("outputs/gazebo", *place(context).split("/"))).resolve()
 
 
 def place(context):  # noqa: ANN001, ANN201
@@ -67,6 +68,7 @@ def before(context):  # noqa: ANN001, ANN201
             exec_name=name,
             namespace=LaunchConfiguration("namespace"),
             parameters=[parameters],
+            remappings=[(CLOCK, CLOCK.strip("/"))] if place(context) else [],
             additional_env={**environment, **more},
             output="both",
             on_exit=or_goes_down(name),

@@ -32,7 +32,7 @@ class Knock:
         origin: Header ``Origin``; None if there is none.
         bearer: Token of the header ``Authorization: Bearer``; empty if there is none.
         cookie: Value of our cookie; empty if there is none.
-        is_forwarded: Whether a proxy speaks for somebody else.
+        is_forwarded: Whether a proxy says that it speaks for somebody else; a plain one does not say so.
     """
 
     peer: str
@@ -84,7 +84,10 @@ class Guard:
         return "" if knock.origin.lower() == expected else f"Origin '{knock.origin}' is another site"
 
     def knows(self, knock: Knock) -> bool:
-        """Whether a request may see and do anything: from this machine, or with the token."""
+        """Whether a request may see and do anything: with the token, or from loopback unless it is always asked.
+
+        What comes from loopback may have come from anywhere: through a forwarded port, or a proxy that adds no header.
+        """
         if not self._is_always_asked and not knock.is_forwarded and _is_loopback(knock.peer):
             return True
         by_cookie = bool(self.cookie) and hmac.compare_digest(knock.cookie.encode(), self.cookie.encode())

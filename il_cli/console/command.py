@@ -26,6 +26,10 @@ def console(
         str, typer.Option(help="Address to listen on; 0.0.0.0 for tablets, which then need the token.")
     ] = "",
     port: Annotated[int, typer.Option(min=-1, max=65535, help="TCP port; -1 = as in the settings.")] = -1,
+    token_always: Annotated[
+        bool,
+        typer.Option("--token-always", help="Ask for the token on this machine too: behind a proxy or forwarded port."),
+    ] = False,
     config: Annotated[str, typer.Option(help="Settings: name in config/console/ or a YAML file.")] = "default",
 ) -> None:
     """Serve the operator's page until Ctrl-C: cameras, recording, policy, state of every node, stop.
@@ -51,7 +55,7 @@ def console(
     settings = str(Path(config).resolve()) if config.endswith((".yaml", ".yml")) else config
     given = {"task": task, "robot": robot, "cameras": cameras, "settings": settings, "host": host}
     parameters = {key: value for key, value in given.items() if value}
-    values: dict[str, Parameter] = {**parameters, "port": port, "target": count}
+    values: dict[str, Parameter] = {**parameters, "port": port, "target": count, "token_always": token_always}
     node = NodeSpec(NODE, MODULE, values, namespace=namespace.strip("/"))
     arguments = [sys.executable, "-m", node.module, *node.ros_arguments]
     os.execve(sys.executable, arguments, secured(node_environment(os.environ), NODE))  # Ctrl-C reaches the node

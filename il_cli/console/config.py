@@ -19,7 +19,8 @@ class ConsoleConfig:
         port: TCP port, the only one that is opened; 0 takes a free one.
         hosts: Names, besides this machine's addresses, by which browsers may call the console.
         token_file: File that holds the token; empty = ``$XDG_STATE_HOME/il_robot/console_token``.
-        is_token_always_required: Ask for the token on loopback too, where other people have accounts.
+        is_token_always_required: Ask for the token on loopback too: where other people have accounts, and behind
+            any proxy or forwarded port, whose visitors come from loopback.
         tls_certificate: PEM file; with ``tls_key`` the console speaks https.
         tls_key: PEM file.
         max_pages: Pages open at the same time.

@@ -37,7 +37,10 @@ ASSETS = {  # path -> file and media type; nothing else is ever served
 OPEN_ASSETS = ("/style.css", "/login.js")  # what the login page needs
 BODY_MAX, MESSAGE_MAX = 1024, 16 * 1024  # bytes
 START_S = 10.0
+# What many proxies add, and none has to: a forwarded port or a plain proxy_pass adds nothing. Only
+# is_token_always_required makes sure of the token there.
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+NO_TOKEN = "there is no token: start the console with --token-always, it is needed behind a proxy"
 
 
 class ConsoleServer:
@@ -148,7 +151,8 @@ class ConsoleServer:
             return _refusal(403, problem)
         if not self._guard.knows(knock):
             log.warning("wrong token from %s", knock.peer)
-            return _refusal(401, "this is not the token; it is printed where the console was started")
+            no_match = "this is not the token; it is printed where the console was started"
+            return _refusal(401, no_match if self._guard.cookie else NO_TOKEN)
         response = JSONResponse({"ok": True}, headers=_headers(knock.host))
         if self._guard.cookie:
             response.set_cookie(

@@ -1,4 +1,4 @@
-"""Brings a graph up in order, says what is not ready and why, and takes it down in reverse."""
+"""Brings a graph up in order, says what is not ready and why, and takes it down in reverse; or only watches it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rclpy.node import Node
 from il_cli.ros.managed_client import ManagedClient
 from il_cli.ros.topic_monitor import TopicMonitor
 from il_core import topics
-from il_core.bringup import BringUp, NodeView, TopicView, Transition, Verdict
+from il_core.bringup import BringUp, NodeView, TopicView, Transition, Verdict, watched_only
 from il_core.clock import SteadyClock
-from il_core.graph import GraphOptions, graph
+from il_core.graph import NOT_FOR_MANAGER, GraphOptions, graph
+from il_core.graph_spec import CLOCK
 from il_core.ros import qos
 from il_core.ros.diagnostics import Diagnostics, Level, own_statuses
 from il_core.ros.node import run, spin
 from il_core.ros.params import Parameters, declare
 
-POLL_S = 0.2
-REPORT_EVERY = 5  # polls: once a second
+POLL_S, WATCH_S = 0.2, 0.5  # between two looks of a manager, and of one that only watches
+REPORT_S = 1.0
 DOWN_S = 5.0  # longest wait for one transition on the way down
-_NOT_ASKED = {"manage", "namespace", "use_sim_time"}  # the manager's own process says these
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,12 @@ class BringUpParams:
 
     Attributes:
         graph: Which graph is brought up: sim, robot, teleop, record, policy or all.
+        manage: Whether nodes are configured and activated; without, they do it themselves and are only watched.
         pictures: Whether pictures are received as well, to measure their rates; that costs processor time.
     """
 
     graph: str = "record"
+    manage: bool = True
     pictures: bool = True
 
 
@@ -50,23 +52,26 @@ class BringUpNode(Node):
         """
         super().__init__("bringup")
         params = declare(self, BringUpParams)
-        names = [f.name for f in fields(GraphOptions) if f.name not in _NOT_ASKED]
+        names = [f.name for f in fields(GraphOptions) if f.name not in NOT_FOR_MANAGER]
         options = Parameters(self, GraphOptions, default=GraphOptions(), names=names).value
-        self._bringup = BringUp(graph(params.graph, replace(options, manage=False)))
+        described = graph(params.graph, replace(options, manage=False))
+        self._bringup = BringUp(described if params.manage else watched_only(described))
         self._now_ns = SteadyClock().now_ns
-        watched = self._bringup.topics
-        if not params.pictures:
-            watched = tuple(name for name in watched if not name.startswith("camera/"))
-        self._monitor = TopicMonitor(self, watched, self._now_ns)
+        is_simulated = bool(self.get_parameter("use_sim_time").value)
+        watched = (*self._bringup.topics, *([CLOCK.strip("/")] if is_simulated else []))
+        self._monitor = TopicMonitor(self, watched, self._now_ns, has_pictures=params.pictures)
+        self._names = [node.name for node in self._bringup.nodes]
         self._clients_of = {
             n.name: ManagedClient(self, n.name, self._now_ns) for n in self._bringup.nodes if n.is_managed
         }
         self._problems: dict[str, str] = {}
         self._told: dict[str, str] = {}
-        self._polls = 0
+        period_s = POLL_S if params.manage else WATCH_S
+        self._polls, self._report_every = 0, round(REPORT_S / period_s)
         self._diagnostics = Diagnostics(self, "bringup")
-        self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, qos.STREAM)
-        self._timer = self.create_timer(POLL_S, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        if self._clients_of:
+            self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, qos.STREAM)
+        self._timer = self.create_timer(period_s, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         """Keep what a managed node says is wrong with it, and of its past."""
@@ -80,6 +85,8 @@ class BringUpNode(Node):
     def _poll(self) -> None:
         for client in self._clients_of.values():
             client.poll()
+        if self._polls % self._report_every == 0:
+            self._monitor.find(self._names)
         heard = self._monitor.views()
         verdict = self._bringup.judge(self._views(), heard)
         for name, step in verdict.steps.items():
@@ -87,7 +94,7 @@ class BringUpNode(Node):
             self._clients_of[name].ask(step)
         self._tell_changes(verdict)
         self._polls += 1
-        if self._polls % REPORT_EVERY == 0:
+        if self._polls % self._report_every == 0:
             self._report(verdict, heard)
 
     def _views(self) -> dict[str, NodeView]:
@@ -125,20 +132,21 @@ class BringUpNode(Node):
             reason = verdict.reasons.get(node.name, "")
             level = Level.WARN if reason else Level.OK
             statuses.append((f"bringup: {node.name}", level, reason or "ready", {"is_ready": int(not reason)}))
+        expected = self._monitor.expected
         for name, view in heard.items():
-            age = "" if view.age_s is None else f"{1e3 * view.age_s:.1f}"
             told: dict[str, object] = {
-                "rate_hz": f"{view.rate_hz:.1f}",
-                "age_ms": age,
+                "rate_hz": "" if view.rate_hz is None else f"{view.rate_hz:.1f}",
+                "age_ms": "" if view.age_s is None else f"{1e3 * view.age_s:.1f}",
                 "publishers": ", ".join(view.publishers),
             }
-            level = Level.STALE if view.silence else Level.OK
-            statuses.append((f"topic {name}", level, view.silence or f"{view.rate_hz:.1f} Hz", told))
+            level = Level.STALE if view.silence and name in expected else Level.OK
+            statuses.append((f"topic {name}", level, view.words, told))
         self._diagnostics.publish_all(statuses)
 
     def on_shutdown_safe(self) -> None:
         """Take down what this manager brought up, last first: whoever steers the arm before its controller."""
         self._timer.cancel()
+        self._monitor.close()
         for node in reversed(self._bringup.nodes):
             client = self._clients_of.get(node.name)
             if client is None or not client.is_ours:

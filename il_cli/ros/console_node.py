@@ -43,6 +43,7 @@ class ConsoleParams:
         host: Address to listen on; empty means that of the settings.
         port: TCP port; negative means that of the settings, 0 a free one.
         target: Demonstrations wanted; negative means that of the settings.
+        token_always: Whether the token is asked for on loopback too, whatever the settings say.
     """
 
     task: str = "pick_place"
@@ -52,6 +53,7 @@ class ConsoleParams:
     host: str = ""
     port: int = -1
     target: int = -1
+    token_always: bool = False
 
     def config(self) -> ConsoleConfig:
         """The settings with what the parameters change.
@@ -60,8 +62,13 @@ class ConsoleParams:
             ConfigError: a file is missing or wrong, or a value cannot be.
         """
         config = load_console_config(self.settings)
-        given = {"host": self.host or config.host, "port": config.port if self.port < 0 else self.port}
-        return replace(config, **given, target_count=config.target_count if self.target < 0 else self.target)  # type: ignore[arg-type]
+        return replace(
+            config,
+            host=self.host or config.host,
+            port=config.port if self.port < 0 else self.port,
+            target_count=config.target_count if self.target < 0 else self.target,
+            is_token_always_required=self.token_always or config.is_token_always_required,
+        )
 
 
 class ConsoleNode(Node):
@@ -88,7 +95,8 @@ class ConsoleNode(Node):
         guard = Guard(self._token, config.scheme, config.hosts, is_always_asked=config.is_token_always_required)
         self._steady_ns = SteadyClock().now_ns
         self._board = Board(cameras, config.target_count)
-        self._previews = Previews(f"{self.get_name()}_previews", cameras, config, self._on_picture)
+        place = self.get_name() + "_previews", self.get_namespace()
+        self._previews = Previews(*place, cameras, config, self._on_picture)
         self._hands = GraphHands(self, self._board, setup.robot, config.stop_service, self._previews.want)
         desk = Desk(self._board, self._hands, int(config.command_max_age_s * 1e9), self._steady_ns)
         self._config = config
@@ -114,7 +122,8 @@ class ConsoleNode(Node):
         else:
             hosts = [f"[{config.host}]" if ":" in config.host else config.host]
         secret = f"#token={self._token}" if self._token else ""
-        lines = [f"console: {scheme}://{host}:{port}/{'' if host.startswith('127.') else secret}" for host in hosts]
+        free = () if config.is_token_always_required else ("127.",)  # where nobody is asked for it
+        lines = [f"console: {scheme}://{host}:{port}/{'' if host.startswith(free) else secret}" for host in hosts]
         if self._token:
             lines.append(f"token: {self._token} (also in {self._token_path})")
         return lines

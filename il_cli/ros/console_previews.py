@@ -30,19 +30,31 @@ class Previews:
     """
 
     def __init__(
-        self, name: str, cameras: Mapping[str, str], config: ConsoleConfig, on_picture: Callable[[str, Picture], None]
+        self,
+        name: str,
+        namespace: str,
+        cameras: Mapping[str, str],
+        config: ConsoleConfig,
+        on_picture: Callable[[str, Picture], None],
     ) -> None:
         """Prepare; nothing is subscribed to yet.
 
         Args:
             name: Of the node that reads pictures.
+            namespace: Where it is; in secure mode its own service is allowed there only.
             cameras: Topic of each camera, absolute.
             config: Rate, size and quality.
             on_picture: Takes each preview, in this thread.
         """
         self._cameras, self._config, self._on_picture = dict(cameras), config, on_picture
         # The process's arguments rename every node that takes them: this one does not.
-        self._node = Node(name, use_global_arguments=False, enable_rosout=False, start_parameter_services=False)
+        self._node = Node(
+            name,
+            namespace=namespace,
+            use_global_arguments=False,
+            enable_rosout=False,
+            start_parameter_services=False,
+        )
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._subscriptions: dict[str, Any] = {}

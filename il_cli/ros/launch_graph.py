@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, RegisterEventHandler, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, RegisterEventHandler, SetEnvironmentVariable
 from launch.event_handlers import OnProcessStart
 from launch.events.process import ProcessExited, ProcessStarted
 from launch.substitutions import LaunchConfiguration
@@ -18,6 +18,7 @@ from launch.substitutions import LaunchConfiguration
 from il_cli.respawn import RESPAWN_DELAY_S, Lives, how_it_ended
 from il_cli.ros.launch_order import InOrder, OrderedNode, chain
 from il_cli.security_check import require_security
+from il_core.config import CONFIG_KEY, config_dir
 from il_core.errors import GraphError
 from il_core.graph import (
     AtEnd,
@@ -29,6 +30,7 @@ from il_core.graph import (
     options_of,
     ros_environment,
 )
+from il_core.graph_spec import CLOCK
 from il_core.security import secured
 from launch import LaunchContext, LaunchDescription
 
@@ -44,9 +46,11 @@ HELP = {
     "checkpoint": "Folder of the policy to serve.",
     "cameras": "Without sim: camera_node (RealSense), a driver of config/camera/topics_<name>.yaml, or empty: yours.",
     "namespace": "In front of the names of all nodes and topics, such as left; for two arms in one ROS domain.",
-    "use_sim_time": "true: time is what /clock says; the simulator of the graph then publishes it.",
+    "use_sim_time": "true: time is what /clock says, in a namespace /<namespace>/clock; its simulator tells it.",
     "params": "ROS parameter file, on top of config/launch/nodes.yaml and of these arguments.",
     "manage": "true: the nodes wait for a manager, part of the graph, that configures and activates them in order.",
+    "monitor": "true: node bringup tells rate and age of every topic on /diagnostics, also without manage.",
+    "console": "true: the operator's page is served, at the address it prints; docs/console.md.",
     "description": "true: the robot's URDF and the frames of links and cameras are published, for RViz and TF.",
 }
 
@@ -67,7 +71,7 @@ def describe(
             graph; in secure mode its nodes with a ``name`` need keys as ours do.
     """
     fixed = fixed or {}
-    values = {f.name: _text(f.default) for f in fields(GraphOptions)}
+    values = {f.name: _text(f.default) for f in fields(GraphOptions)} | {"monitor": "true"}
     offered = [option for option in options_of(name) if option not in fixed]
     arguments = [DeclareLaunchArgument(o, default_value=values[o], description=HELP[o]) for o in offered]
 
@@ -79,7 +83,9 @@ def describe(
         foreign = [a.given_name for a in first if isinstance(a, OrderedNode) and a.given_name]
         require_security(context.environment, [*foreign, *(node.name for node in nodes)])
         shared = _added(context.environment, ros_environment(context.environment))
-        environment = [SetEnvironmentVariable(k, v) for k, v in shared.items()]
+        environment: list[Any] = [SetEnvironmentVariable(k, v) for k, v in shared.items()]
+        if context.environment.get(CONFIG_KEY):
+            environment.append(LogInfo(msg=f"configuration: {config_dir()} (${CONFIG_KEY})"))
         watched = [_Watched(node, context) for node in nodes]
         chain([*(a for a in first if isinstance(a, InOrder)), *(w.process for w in watched)])
         return [*environment, *first, *(action for w in watched for action in w.actions)]
@@ -95,6 +101,13 @@ def _text(default: object) -> str:
 def _added(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
     """Variables of ``after`` that ``before`` lacks or has otherwise."""
     return {k: v for k, v in after.items() if before.get(k) != v}
+
+
+def _remaps(node: NodeSpec, context: LaunchContext) -> list[tuple[str, str]]:
+    """Remapping rules of a node; a namespace pushed around the file has a clock of its own as well."""
+    is_pushed = bool(str(context.launch_configurations.get("ros_namespace", "")).strip("/"))
+    is_simulated = any(node.parameters.get(name) is True for name in ("use_sim_time", "publish_clock"))
+    return list({**({CLOCK: CLOCK.strip("/")} if is_pushed and is_simulated else {}), **node.remaps}.items())
 
 
 def or_goes_down(
@@ -135,7 +148,7 @@ class _Watched:
             exec_name=node.name,
             name=node.name,
             namespace=node.namespace or None,
-            remappings=list(node.remaps.items()),
+            remappings=_remaps(node, context),
             ros_arguments=node.parameter_arguments,
             additional_env=_added(context.environment, environment),
             output="both",

@@ -8,6 +8,7 @@ from collections.abc import Collection
 import rclpy
 from rclpy.context import Context
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 from il_cli.security_policy import Connections, relative_name
@@ -30,7 +31,15 @@ def observe(nodes: Collection[str] = (), timeout_s: float = 20.0) -> dict[str, C
     """
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    observer = Node(OBSERVER, context=context, enable_rosout=False, start_parameter_services=False)
+    # Without any service of its own: in secure mode one would be allowed in the namespace of the keys only.
+    silent = [Parameter("start_type_description_service", value=False)]
+    observer = Node(
+        OBSERVER,
+        context=context,
+        enable_rosout=False,
+        start_parameter_services=False,
+        parameter_overrides=silent,
+    )
     try:
         return _settled(observer, nodes, time.monotonic() + timeout_s)
     finally:

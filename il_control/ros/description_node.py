@@ -16,10 +16,13 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from il_control.description import Placed, describe_setup
+from il_control.ros.driver_frames import DriverFrames
 from il_core import topics, wire
+from il_core.camera_topics import load_camera_topics
 from il_core.config import load_setup
 from il_core.errors import IlError
 from il_core.geometry import quat_xyzw_from_matrix
+from il_core.graph import CAMERA_NODE
 from il_core.parameters import setting
 from il_core.ros import qos
 from il_core.ros.clock import RosClock
@@ -44,11 +47,13 @@ class DescriptionParams:
         task: Name in config/task/, or path; says which robot and cameras.
         robot: Name in config/robot/ or path; empty means the task's own.
         rate_hz: Rate of TF and link poses [Hz].
+        cameras: Driver of config/camera/topics_<name>.yaml whose frames are put into the robot's; empty means ours.
     """
 
     task: str = "pick_place"
     robot: str = ""
     rate_hz: float = setting(30.0, 1.0, 200.0)
+    cameras: str = ""
 
 
 def tf_message() -> Any:  # noqa: ANN401 - a message class, or None where tf2_msgs is not installed
@@ -83,6 +88,7 @@ class DescriptionNode(Node):
         self._newest: bytes | None = None
         self._shown_ns = 0
         self._problem = ""
+        self._drivers: DriverFrames | None = None
         self._text = self.create_publisher(String, topics.ROBOT_DESCRIPTION, qos.LATCHED)
         self._links = self.create_publisher(PoseArray, topics.LINK_POSES, qos.STREAM)
         self._diagnostics = Diagnostics(self, "description")
@@ -98,6 +104,11 @@ class DescriptionNode(Node):
             for camera in setup.task.cameras:  # real cameras tell where their depth sensor sits
                 topic = topics.depth_to_color(camera)
                 self.create_subscription(TransformStamped, topic, self._on_depth_sensor, qos.LATCHED)
+            if params.cameras not in ("", CAMERA_NODE):
+                load_camera_topics(params.cameras)  # or say here that there is no such driver
+                own = {*self._description.links, *self._fixed}
+                self._drivers = DriverFrames(self, self._tf_message, setup.task.cameras, own)
+                self.create_timer(DIAGNOSTICS_S, partial(self._join, self._drivers))
         # Raw: of a thousand states a second thirty are looked at.
         self.create_subscription(JointState, topics.JOINT_STATES, self._on_state, qos.LATEST, raw=True)
         self.create_timer(1.0 / params.rate_hz, self._show)
@@ -111,6 +122,14 @@ class DescriptionNode(Node):
         if msg.child_frame_id not in self._fixed:
             self._fixed[msg.child_frame_id] = msg
             self._tf_static.publish(self._tf_message(transforms=list(self._fixed.values())))
+
+    def _join(self, drivers: DriverFrames) -> None:
+        """Put the frames of camera drivers into the robot's."""
+        for gone, placed in drivers.changes():
+            self._fixed.pop(gone, None)
+            self._fixed[placed.child] = transform_msg(self._clock_ns(), placed)
+            self._tf_static.publish(self._tf_message(transforms=list(self._fixed.values())))
+            self.get_logger().info(f"'{placed.child}' of the camera's driver is put into '{placed.parent}'")
 
     def _show(self) -> None:
         """Publish the frames of the newest state, stamped with it."""
@@ -137,6 +156,7 @@ class DescriptionNode(Node):
             "robot": robot,
             "links": len(self._description.links),
             "static_frames": len(self._fixed),
+            "driver_frames": self._drivers.words if self._drivers is not None else "none",
             "tf": "published" if self._tf_message is not None else "tf2_msgs is missing",
             "joints_shown_at_zero": ", ".join(self._description.unknown_joints) or "none",
         }

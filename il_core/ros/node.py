@@ -21,7 +21,7 @@ from il_core.security import enforced
 
 try:
     from rclpy.experimental.events_executor import EventsExecutor as Executor
-except ImportError:  # Humble has none
+except ImportError:  # rclpy of Humble, and of Jazzy before 7.1.4; `il doctor` says so
     from rclpy.executors import SingleThreadedExecutor as Executor
 
 log = logging.getLogger(__name__)

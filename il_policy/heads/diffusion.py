@@ -40,7 +40,8 @@ class DiffusionHead(ChunkHead):
         """Compute the schedule."""
         self._config = config
         self._signal = signal_levels(config.train_steps)
-        self._timesteps = visited_levels(config.train_steps, config.inference_steps)
+        is_noise = config.prediction is Prediction.EPSILON
+        self._timesteps = visited_levels(config.train_steps, config.inference_steps, is_noise_estimated=is_noise)
 
     def add_noise(self, action: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         r"""Noisy chunk at levels t (B,): :math:`\sqrt{\bar\alpha_t}\,x + \sqrt{1 - \bar\alpha_t}\,\epsilon`."""

@@ -21,25 +21,18 @@ _ACTS = {
 
 
 class DoubtPublisher:
-    """Publishes scores, and a sentence on change.
+    """Publishes scores, and on change a sentence of what doubt led to, here or on the server that planned.
 
     Attributes:
-        act: What doubt leads to.
         sentence: What the newest doubt is; empty if there is none.
     """
 
-    def __init__(self, node: Node, act: Doubt) -> None:
+    def __init__(self, node: Node) -> None:
         """Create the publishers."""
-        self._node, self.act = node, act
+        self._node = node
         self._score = node.create_publisher(Float64, topics.POLICY_DOUBT, qos.STREAM)
         self._help = node.create_publisher(String, topics.POLICY_HELP, qos.LATCHED)
-        self.sentence = ""
-
-    def lead_to(self, act: Doubt) -> None:
-        """Let doubt lead to something else from now on; a call for help that is out is taken back."""
-        if self.act is Doubt.HELP and act is not Doubt.HELP and self.sentence:
-            self._help.publish(String(data=""))
-        self.act = act
+        self.sentence, self._call = "", ""
 
     def tell(self, report: Report) -> None:
         """Publish how the last plan came about; nothing where the checkpoint was never calibrated."""
@@ -48,19 +41,23 @@ class DoubtPublisher:
         self._score.publish(Float64(data=report.score))
         sentence = ""
         if report.is_in_doubt:
-            sentence = f"sees what was never shown (score {report.score:.1f}, limit 1); {_ACTS[self.act]}"
-        if bool(sentence) != bool(self.sentence):
-            self._say(sentence)
+            seen = f"sees what was never shown (score {report.score:.1f}, limit {report.limit:g})"
+            sentence = f"{seen}; {_ACTS[report.act]}"
+        if sentence and not self.sentence:
+            self._node.get_logger().warning(sentence)
+        self._ask(sentence if report.act is Doubt.HELP else "")
         self.sentence = sentence
+
+    def withdraw(self) -> None:
+        """Take a call for help back: nobody is asked any more."""
+        self._ask("")
 
     def clear(self) -> None:
         """Forget the doubts of an earlier run."""
-        if self.sentence:
-            self._say("")
+        self.withdraw()
         self.sentence = ""
 
-    def _say(self, sentence: str) -> None:
-        if sentence:
-            self._node.get_logger().warning(sentence)
-        if self.act is Doubt.HELP:
-            self._help.publish(String(data=sentence))
+    def _ask(self, call: str) -> None:
+        if bool(call) != bool(self._call):
+            self._help.publish(String(data=call))
+        self._call = call

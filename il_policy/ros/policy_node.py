@@ -11,7 +11,7 @@ from typing import Any
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool
-from trajectory_msgs.msg import MultiDOFJointTrajectory
+from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
 
 import il_policy
 from il_core import topics
@@ -25,13 +25,13 @@ from il_core.ros.lifecycle import ManagedNode
 from il_core.ros.node import run
 from il_core.ros.params import Parameters
 from il_core.types import ActionChunk
+from il_core.wire import JointMap
 from il_policy.ros.doubts import DoubtPublisher
 from il_policy.ros.intake import ObservationIntake
 from il_policy.serving.acting import WorkingPolicy
-from il_policy.serving.config import ServeConfig, load_serve_config
+from il_policy.serving.config import Doubt, ServeConfig, load_serve_config
 from il_policy.serving.handover import ahead
 from il_policy.serving.latency import lead_ns, wait_ns
-from il_policy.serving.policy import ServedPolicy
 from il_policy.serving.remote.client import RemotePolicy, parse_address
 from il_policy.serving.remote.link import read_key
 from il_policy.session import PolicySession
@@ -89,6 +89,7 @@ def make_policy(params: PolicyParams, setup: Setup, config: ServeConfig) -> Work
     if params.remote:
         address, key, lead = parse_address(params.remote), read_key(Path(params.key)), lead_ns(config, setup.task)
         policy = RemotePolicy(setup, *address, key, params.seed, lead_ns=lead)
+        policy.doubt_as(config)
     else:
         policy = il_policy.load(params.checkpoint, setup, params.seed, config)
     policy.instruct(params.instruction)
@@ -123,8 +124,10 @@ class PolicyNode(ManagedNode):
         self._wait_ns = wait_ns(serving)
         self._session = PolicySession(setup.task)
         self._late, self._reason = 0, ""
-        self._publisher = self.create_publisher(MultiDOFJointTrajectory, topics.POSE_CHUNK, qos.COMMAND)
-        self._doubts = DoubtPublisher(self, self._doubt_params.value.doubt)
+        self._joints = JointMap(setup.robot)
+        self._poses = self.create_publisher(MultiDOFJointTrajectory, topics.POSE_CHUNK, qos.COMMAND)
+        self._postures = self.create_publisher(JointTrajectory, topics.JOINT_CHUNK, qos.COMMAND)
+        self._doubts = DoubtPublisher(self)
         self._worker = InferenceWorker(self._policy, self._publish, params.seed)
         self._intake = ObservationIntake(self, setup, self._session.aligner)
 
@@ -149,17 +152,23 @@ class PolicyNode(ManagedNode):
             self._doubt_params = None
 
     def _doubt(self, config: ServeConfig) -> None:
-        """Change what doubt leads to: at once, the limit from the next run on; a server keeps its own settings."""
-        self._doubts.lead_to(config.doubt)
-        if isinstance(self._policy, ServedPolicy):
-            self._policy.config = config
+        """Change what doubt leads to from the next plan on; a server that is stricter stays so."""
+        try:
+            self._policy.doubt_as(config)
+        except IlError as error:  # it was asked before, in _hear; rclpy would swallow this
+            self.get_logger().error(str(error))
+            return
+        if config.doubt is not Doubt.HELP:
+            self._doubts.withdraw()
 
     def _hear(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
-        """Take a new instruction from the next plan on, or say why the policy does not."""
-        said = [p.value for p in parameters if p.name == "instruction" and isinstance(p.value, str)]
+        """Take a new instruction from the next plan on, or say why the policy does not; nor doubts, if so."""
+        said = {p.name: p.value for p in parameters if isinstance(p.value, str)}
         try:
-            if said and self._worker is not None:
-                self._policy.instruct(said[-1])
+            if self._worker is not None and said.get("doubt") in list(Doubt):
+                self._policy.check_doubt(Doubt(said["doubt"]))
+            if self._worker is not None and "instruction" in said:
+                self._policy.instruct(said["instruction"])
         except IlError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
@@ -197,7 +206,10 @@ class PolicyNode(ManagedNode):
     def _publish(self, chunk: ActionChunk) -> None:
         """Called by the worker; a chunk that starts in the past is still good, its first rows are skipped."""
         chunk = ahead(chunk, self._policy.lead_ns)
-        self._publisher.publish(convert.pose_chunk_msg(chunk))
+        if chunk.q_des is not None:
+            self._postures.publish(convert.joint_chunk_msg(chunk, self._joints))
+        else:
+            self._poses.publish(convert.pose_chunk_msg(chunk))
         now_ns = self._now_ns()
         self._late += now_ns > chunk.start_ns
         self._policy.latency.add(max(0, now_ns - chunk.obs_ns))  # 0: the clock was set back meanwhile
@@ -242,6 +254,7 @@ class PolicyNode(ManagedNode):
         idle = "planning" if self._session.is_running else "ready"
         doubt = self._doubts.sentence if self._session.is_running else ""
         level = Level.STALE if reason else Level.WARN if doubt else Level.OK
+        level = Level.ERROR if worker.failure else level
         self.diagnostics.publish(level, reason or doubt or idle, values)
 
 

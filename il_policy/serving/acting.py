@@ -14,6 +14,7 @@ from il_core.config import Setup
 from il_core.errors import ConfigError
 from il_core.types import ActionChunk, ArmCommand, Observation
 from il_policy.serving.anytime import Latency
+from il_policy.serving.config import Doubt, ServeConfig
 from il_policy.translate import Rhythm, Seen
 
 
@@ -28,6 +29,8 @@ class Report:
         score: Doubt, 1 at the edge of what was demonstrated; NaN without calibration.
         is_in_doubt: Whether the score is above the limit.
         milliseconds: Time it took [ms].
+        act: What doubt leads to; it acted on this plan if ``is_in_doubt``.
+        limit: Score that counts as doubt.
     """
 
     steps: int = 0
@@ -36,6 +39,8 @@ class Report:
     score: float = float("nan")
     is_in_doubt: bool = False
     milliseconds: float = 0.0
+    act: Doubt = Doubt.REPORT
+    limit: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +82,29 @@ class Acting(Generic[Seen]):
     def rhythm(self) -> Rhythm:
         """When it looks and plans."""
         raise NotImplementedError
+
+    @property
+    def why_sure(self) -> str:
+        """Why it never doubts, and what to do about it; empty if it can."""
+        reason = f"the policy ({self.runtime}) has no features to compare with demonstrations"
+        return f"{reason}; serve it with doubt: report"
+
+    def doubt_as(self, config: ServeConfig) -> None:
+        """Let doubt lead to what ``config`` says, from the next plan on.
+
+        Raises:
+            ConfigError: to more than a report, and this policy never doubts; nothing is changed.
+        """
+        self.check_doubt(config.doubt)
+
+    def check_doubt(self, act: Doubt) -> None:
+        """Refuse what would do nothing.
+
+        Raises:
+            ConfigError: doubt shall lead to more than a report, and this policy never doubts.
+        """
+        if act is not Doubt.REPORT and self.why_sure:
+            raise ConfigError("serving: doubt", f"got '{act.value}', but {self.why_sure}")
 
     def reset(self, seed: int = 0) -> None:
         """Begin a new rollout."""

@@ -46,7 +46,7 @@ class Handover(str, Enum):
 
 
 class Doubt(str, Enum):
-    """What happens when the policy sees what it does not know."""
+    """What happens when the policy sees what it does not know, mildest first."""
 
     REPORT = "report"
     SLOW = "slow"
@@ -63,10 +63,11 @@ class ServeConfig:
         device: Where it is computed; ``auto`` is the processor, or a GPU where one was measured faster.
         threads: Threads of the runtime on the processor. More than one wait for each other: beside a busy core a
             plan then takes many times as long.
-        handover: How a new plan joins the one before.
+        handover: How a new plan joins the one before; one that a policy cannot do is refused.
         beta: Clip of the guidance weight of real-time chunking.
-        ensemble_plans: Plans that temporal ensembling averages, the newest included.
-        ensemble_decay: Weight of plan i, oldest first: exp(-decay i).
+        ensemble_plans: Plans that temporal ensembling averages, the newest included; null = as the policy's recipe
+            says, or 4 where that says nothing.
+        ensemble_decay: Weight of plan i, oldest first: exp(-decay i); null = as the policy's recipe says, or 0.01.
         deadline_ms: Steps are taken until this [ms]; 0 = half of the time between two plans. A plan later
             than one tick is joined to the one before (``handover``), so this may be longer than a tick.
         min_steps: Fewer denoising steps are never taken: rather late than wrong. In simulated time the demo's
@@ -75,9 +76,10 @@ class ServeConfig:
         latency_ms: Latency assumed until enough plans were measured [ms].
         latencies: File that ``il latency`` wrote: a name beside this file, or a path; empty = none is in force.
         actions: What the actions of the demonstrations were; ``motion`` sends plans ahead by the action latency.
-        doubt: What happens above ``doubt_limit``.
+        doubt: What happens above ``doubt_limit``; anything but ``report`` needs a checkpoint that was calibrated. Of
+            a robot and its inference server the stricter settings count.
         doubt_limit: Score that counts as unknown; 1 = the calibrated threshold.
-        slow_factor: Plans are stretched in time by this if ``doubt`` is ``slow``.
+        slow_factor: Plans are so many times slower if ``doubt`` is ``slow``.
     """
 
     runtime: Runtime = Runtime.AUTO
@@ -85,8 +87,8 @@ class ServeConfig:
     threads: int = 1
     handover: Handover = Handover.AUTO
     beta: float = BETA
-    ensemble_plans: int = 4
-    ensemble_decay: float = 0.01
+    ensemble_plans: int | None = None
+    ensemble_decay: float | None = None
     deadline_ms: float = 0.0
     min_steps: int = 5
     warm_tau: float = 0.0
@@ -99,9 +101,10 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if not 1 <= self.threads <= 256 or not 1 <= self.ensemble_plans <= 1000 or self.min_steps < 1:
+        plans = 1 if self.ensemble_plans is None else self.ensemble_plans
+        if not 1 <= self.threads <= 256 or not 1 <= plans <= 1000 or self.min_steps < 1:
             raise ValueError("need threads in 1..256, ensemble_plans in 1..1000 and min_steps >= 1")
-        if self.beta <= 0 or self.deadline_ms < 0 or self.latency_ms < 0 or self.doubt_limit <= 0:
+        if self.beta <= 0 or self.deadline_ms < 0 or self.latency_ms < 0 or not self.doubt_limit > 0:
             raise ValueError("need beta > 0, deadline_ms >= 0, latency_ms >= 0 and doubt_limit > 0")
         if not 0 <= self.warm_tau < 1:
             raise ValueError(f"warm_tau must be in [0, 1), got {self.warm_tau}")

@@ -239,7 +239,12 @@ def load(directory: Path, weights_sha256: str) -> Detector | None:
 
 
 class Watch:
-    """Turns scores into doubt, with memory and hysteresis."""
+    """Turns scores into doubt, with memory and hysteresis.
+
+    Attributes:
+        limit: Score that is doubt; may change at any time.
+        is_in_doubt: Whether the last score was.
+    """
 
     def __init__(self, limit: float, memory_ns: float = 0.0) -> None:
         """Begin without doubt.
@@ -248,7 +253,7 @@ class Watch:
             limit: Score that is doubt.
             memory_ns: Time constant with which a score fades [ns]; 0 = it is forgotten at once.
         """
-        self._limit, self._memory_ns = limit, memory_ns
+        self.limit, self._memory_ns = limit, memory_ns
         self._score, self._at_ns = 0.0, 0
         self.is_in_doubt = False
 
@@ -264,7 +269,7 @@ class Watch:
 
     def see(self, score: float) -> bool:
         """Whether the policy is in doubt now; NaN counts as doubt."""
-        self.is_in_doubt = not score <= (CLEAR_AT if self.is_in_doubt else 1.0) * self._limit
+        self.is_in_doubt = not score <= (CLEAR_AT if self.is_in_doubt else 1.0) * self.limit
         return self.is_in_doubt
 
 

@@ -26,6 +26,7 @@ def decompositions() -> dict[Any, Callable[..., Any]]:
     table[aten.squeeze.dims] = _squeeze
     table[aten._softmax.default] = _softmax
     table[aten.empty_permuted.default] = _empty
+    table[aten.mm.default] = product
     return table
 
 
@@ -53,6 +54,16 @@ def convolution_backward(
     shapes = zip(x.shape[2:], grad.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
     rest = [size - ((g - 1) * s - 2 * p + d * (k - 1) + 1) for size, g, k, s, p, d in shapes]
     return aten.convolution(grad, weight, None, stride, padding, dilation, True, rest, groups), None, None
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    r"""Matrix product, written :math:`(b^\top a^\top)^\top` and as one of a batch.
+
+    OpenVINO 2026.4 makes a fully connected layer of a product whose second factor is a constant, and packs the weights
+    of a square layer once: forward and backward pass, where they stand transposed, then compute with the same weights,
+    and the gradient is wrong.
+    """
+    return aten.bmm(b.t().unsqueeze(0), a.t().unsqueeze(0)).squeeze(0).t()
 
 
 def _softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor:

@@ -35,18 +35,7 @@ def resampled(previous: ActionChunk, start_ns: int, dt_ns: int, horizon: int) ->
     """The plan before on the time grid of a new one, H rows; held where it does not reach."""
     grid = start_ns + dt_ns * np.arange(horizon)
     times = [int(t) for t in np.clip(grid, previous.start_ns, previous.end_ns)]
-    rows = np.array([previous.at(t) for t in times])
-    opening, k_p = previous.gripper_des, previous.k_p_des
-    is_joint = previous.q_des is not None
-    return ActionChunk(
-        start_ns,
-        dt_ns,
-        previous.obs_ns,
-        q_des=rows if is_joint else None,
-        T_base_ee_des=None if is_joint else rows,
-        gripper_des=None if opening is None else np.array([previous.gripper_at(t) for t in times], dtype=np.float64),
-        k_p_des=None if k_p is None else np.array([previous.k_p_at(t) for t in times]),
-    )
+    return _taken(previous, times, start_ns, dt_ns, previous.obs_ns)
 
 
 def mixed(plan: ActionChunk, other: ActionChunk, weights: Array) -> ActionChunk:
@@ -142,9 +131,43 @@ def turn(previous: ActionChunk, plan: ActionChunk, t_ns: int) -> float:
     return float(np.linalg.norm(rotvec_from_matrix(a[:3, :3] @ b[:3, :3].T)))
 
 
-def slowed(plan: ActionChunk, factor: float) -> ActionChunk:
-    """The same way, ``factor`` times as long; factor >= 1."""
-    return replace(plan, dt_ns=int(plan.dt_ns * factor))
+def slowed(plan: ActionChunk, factor: float, kept: int) -> ActionChunk:
+    """The same way, ``factor`` times slower after the first ``kept`` rows; as many rows, so it ends on the way.
+
+    Row kept - 1 is the last that both plans share: there the new speed begins, and no instant is asked for twice.
+
+    Args:
+        plan: The plan.
+        factor: How many times slower, >= 1.
+        kept: Rows that stay as they are, because they are settled by the plan before, 1..H.
+    """
+    j = np.arange(plan.horizon, dtype=np.float64)
+    return _warped(plan, np.where(j < kept, j, kept - 1 + (j - kept + 1) / factor))
+
+
+def quickened(previous: ActionChunk, factor: float, from_ns: int) -> ActionChunk:
+    """Undo :func:`slowed` after an instant: what the plan before would be if it went on at the policy's own speed."""
+    if factor <= 1.0 or not previous.start_ns <= from_ns < previous.end_ns:
+        return previous
+    first = (from_ns - previous.start_ns) / previous.dt_ns
+    last = first + (previous.horizon - 1 - first) / factor
+    j = np.arange(int(last + 1e-6) + 1, dtype=np.float64)  # counted ticks differ from their period by nanoseconds
+    return _warped(previous, np.where(j <= first, j, first + (j - first) * factor))
+
+
+def delayed(plan: ActionChunk, rows: float) -> ActionChunk:
+    """The same way, begun so many rows later, which may be a fraction; it ends on the way.
+
+    A policy plans as if the arm moved at its speed from the observation on. An arm that was slow until the plan is in
+    force is not as far.
+    """
+    return _warped(plan, np.maximum(np.arange(plan.horizon) - rows, 0.0)) if rows > 0 else plan
+
+
+def _warped(plan: ActionChunk, at: Array) -> ActionChunk:
+    """A plan that asks in row j for what another one has at ``at[j]`` of its own rows."""
+    times = [min(plan.end_ns, plan.start_ns + round(row * plan.dt_ns)) for row in at]
+    return _taken(plan, times, plan.start_ns, plan.dt_ns, plan.obs_ns)
 
 
 def ahead(plan: ActionChunk, lead_ns: int) -> ActionChunk:
@@ -169,11 +192,12 @@ def ahead(plan: ActionChunk, lead_ns: int) -> ActionChunk:
     )
 
 
-def brake(previous: ActionChunk, obs_ns: int, start_ns: int, rows: int) -> ActionChunk | None:
+def brake(previous: ActionChunk, obs_ns: int, start_ns: int, rows: int, kept: int = 1) -> ActionChunk | None:
     r"""Come to rest along the plan before, with a speed that falls evenly to zero.
 
-    Row j asks for the plan before at :math:`t_0 + \Delta t\,(j - j^2 / 2n)`, n rows later it rests. The gripper
-    keeps what it was last asked.
+    The first ``kept`` rows are those of the plan before, which is in force until then. Row kept - 1 + j asks for it at
+    :math:`t_0 + \Delta t\,(j - j^2 / 2n)`, with :math:`t_0` the instant of row kept - 1; n rows later it rests. The
+    gripper keeps what it was last asked.
 
     Returns:
         The stopping plan, or None if the plan before does not cover ``start_ns`` (then the arm holds anyway).
@@ -181,15 +205,29 @@ def brake(previous: ActionChunk, obs_ns: int, start_ns: int, rows: int) -> Actio
     if not previous.start_ns <= start_ns <= previous.end_ns:
         return None
     j = np.arange(rows + 1, dtype=np.float64)
-    warped = start_ns + previous.dt_ns * (j - j**2 / (2 * rows))
-    times = [int(t) for t in np.minimum(warped, previous.end_ns)]
-    targets = np.array([previous.at(t) for t in times])
-    opening = previous.gripper_at(start_ns)
-    gripper = None if opening is None else np.full(len(times), opening)
-    if previous.q_des is not None:
-        return ActionChunk(start_ns, previous.dt_ns, obs_ns, q_des=targets, gripper_des=gripper)
-    k_p = None if previous.k_p_des is None else np.array([previous.k_p_at(t) for t in times])
-    return ActionChunk(start_ns, previous.dt_ns, obs_ns, T_base_ee_des=targets, gripper_des=gripper, k_p_des=k_p)
+    warped = np.concatenate([np.arange(kept - 1), kept - 1 + j - j**2 / (2 * rows)])
+    times = [min(start_ns + round(row * previous.dt_ns), previous.end_ns) for row in warped]
+    stop = _taken(previous, times, start_ns, previous.dt_ns, obs_ns)
+    if stop.gripper_des is None:
+        return stop
+    last = stop.gripper_des[kept - 1]
+    return replace(stop, gripper_des=np.concatenate([stop.gripper_des[: kept - 1], np.full(rows + 1, last)]))
+
+
+def _taken(plan: ActionChunk, times: list[int], start_ns: int, dt_ns: int, obs_ns: int) -> ActionChunk:
+    """A plan on a grid of its own, made of what another one asks for at some instants."""
+    rows = np.array([plan.at(t) for t in times])
+    opening, k_p = plan.gripper_des, plan.k_p_des
+    is_joint = plan.q_des is not None
+    return ActionChunk(
+        start_ns,
+        dt_ns,
+        obs_ns,
+        q_des=rows if is_joint else None,
+        T_base_ee_des=None if is_joint else rows,
+        gripper_des=None if opening is None else np.array([plan.gripper_at(t) for t in times], dtype=np.float64),
+        k_p_des=None if k_p is None else np.array([plan.k_p_at(t) for t in times]),
+    )
 
 
 def _between(a: Array, b: Array, weight: float) -> Array:

@@ -22,7 +22,7 @@ from il_core.config import Setup
 from il_core.errors import CheckpointError, ConfigError, DeviceError, NonFiniteError, ShapeError
 from il_core.types import ActionChunk, Observation
 from il_policy.config import ActionEncoding
-from il_policy.serving import handover
+from il_policy.serving import handover, joining
 from il_policy.serving.acting import Report, WorkingPolicy
 from il_policy.serving.anytime import LatencyWindow
 from il_policy.serving.artifact import read_json
@@ -67,9 +67,11 @@ class LeRobotPolicy(WorkingPolicy):
 
         Raises:
             CheckpointError: not a safe LeRobot checkpoint.
-            ConfigError: lerobot is not installed, the GPU asked for cannot be used, or the sizes do not fit the task.
+            ConfigError: lerobot is not installed, the GPU asked for cannot be used, the sizes do not fit the task, or
+                a hand-over or an act of doubt is asked for that it cannot do.
         """
-        kind = check_folder(directory)
+        self._kind, self._instruction = check_folder(directory), ""
+        self._handover = joining.chosen_plain(config)
         try:
             from lerobot.policies.factory import (  # type: ignore[import-not-found] # optional
                 get_policy_class,
@@ -80,9 +82,10 @@ class LeRobotPolicy(WorkingPolicy):
             step = "`pip install lerobot` (it brings its own torch: use an environment of its own)"
             raise ConfigError(f"checkpoint {directory}", f"is of LeRobot, which is missing here: {step}") from error
         torch.set_num_threads(config.threads)
-        self.setup, self.config = setup, config
+        self.setup = setup
         self._device = places(TORCH, config.device)[-1]  # its networks are large: a GPU is not measured, but taken
-        self._policy: Any = get_policy_class(kind).from_pretrained(str(directory)).eval()
+        self.check_doubt(config.doubt)
+        self._policy: Any = get_policy_class(self._kind).from_pretrained(str(directory)).eval()
         overrides = {"device_processor": {"device": self._device}}
         self._policy.to(self._device)
         self._before, self._after = make_pre_post_processors(
@@ -92,7 +95,6 @@ class LeRobotPolicy(WorkingPolicy):
         self._encoder = ObservationEncoder(setup)
         self._codec = ActionCodec(setup.task, ActionEncoding.ABSOLUTE_V1)
         self._check_sizes(directory)
-        self._kind, self._instruction = kind, ""
         self.lead_ns = lead_ns(config, setup.task)
         self.latency = LatencyWindow(int(config.latency_ms * 1e6), self.lead_ns)
         self.report = Report()
@@ -156,7 +158,7 @@ class LeRobotPolicy(WorkingPolicy):
         chunks = self._after(self._policy.predict_action_chunk(batch))
         plan = self._plan(chunks.float().cpu().numpy()[0].astype(np.float64), window[-1])
         previous, latency_ns = self._previous, self.latency.p95_ns()
-        if self.config.handover is not Handover.NONE and previous is not None and previous.obs_ns < plan.obs_ns:
+        if self._handover is Handover.BLEND and previous is not None and previous.obs_ns < plan.obs_ns:
             plan = handover.blend(plan, previous, latency_ns)
         self._previous = plan
         self.report = Report(milliseconds=1e3 * (time.perf_counter() - began))

@@ -117,7 +117,8 @@ def levels(spec: SamplerSpec, steps: int = 0, from_tau: float = 0.0) -> tuple[Le
         raise ConfigError("sampler", f"steps must be in 1..{spec.steps if spec.is_stepped else 0}, got {steps}")
     made = [_flow_level(spec, i / steps) for i in range(steps)]
     if spec.train_steps:
-        made = [_diffusion_level(spec, t) for t in visited_levels(spec.train_steps, steps)]
+        visited = visited_levels(spec.train_steps, steps, is_noise_estimated=spec.output is Output.EPSILON)
+        made = [_diffusion_level(spec, t) for t in visited]
     kept = [level for level in made if level.tau >= from_tau]
     return tuple(kept or made[-1:])
 

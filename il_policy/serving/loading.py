@@ -16,7 +16,7 @@ from il_policy.serving import doubt
 from il_policy.serving.acting import WorkingPolicy
 from il_policy.serving.artifact import Exported
 from il_policy.serving.backend import CPU, TORCH, Backend
-from il_policy.serving.choose import fastest, installed, measured_backend
+from il_policy.serving.choose import fastest, installed, is_guided, measured_backend
 from il_policy.serving.config import Device, Runtime, ServeConfig
 from il_policy.serving.device import places, problem
 from il_policy.serving.plain import PlainPolicy
@@ -35,7 +35,7 @@ def load(
 ) -> WorkingPolicy:
     """Load a policy to use; executes nothing from the files.
 
-    An exported policy runs without torch; with ``runtime: auto`` what is installed is measured first (1 s), on a
+    An exported policy runs without torch; with ``runtime: auto`` what is installed is measured first (0.6 s), on a
     GPU too where there is one. A checkpoint that was never exported runs in torch.
 
     Args:
@@ -47,7 +47,8 @@ def load(
     Raises:
         CheckpointError: missing, damaged or hostile files, or no export for the runtime asked for.
         SpecMismatchError: trained for another robot or task.
-        ConfigError: the runtime asked for is not installed, or cannot use the device asked for.
+        ConfigError: the runtime asked for is not installed, or cannot use the device asked for; or the policy cannot
+            join plans, or doubt, as asked.
     """
     directory, config = Path(path), config or ServeConfig()
     if is_lerobot(directory):
@@ -117,7 +118,7 @@ def _torch_machine(directory: Path, policy: ChunkMaker, config: ServeConfig) -> 
         sizes.sampler,
         norm.centre.numpy(),
         norm.half_range.numpy(),
-        fastest(ways, sizes),
+        fastest(ways, sizes, is_guided=is_guided(config, sizes)),
         doubt.load(directory, weights_sha256(directory)),
         policy.config.ensemble,
     )

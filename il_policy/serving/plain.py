@@ -8,7 +8,7 @@ from typing import Protocol
 
 from il_core.config import Setup
 from il_core.types import ActionChunk, Observation
-from il_policy.serving import handover
+from il_policy.serving import handover, joining
 from il_policy.serving.acting import Report, WorkingPolicy
 from il_policy.serving.anytime import LatencyWindow
 from il_policy.serving.config import Handover, ServeConfig
@@ -33,8 +33,14 @@ class PlainPolicy(WorkingPolicy):
     """Serves what has neither a network to export nor features to doubt."""
 
     def __init__(self, policy: Planning, name: str, config: ServeConfig, seed: int = 0) -> None:
-        """Take the policy."""
-        self.setup, self._policy, self._name, self._config = policy.setup, policy, name, config
+        """Take the policy.
+
+        Raises:
+            ConfigError: a hand-over that needs a network's steps, or doubt that leads to more than a report.
+        """
+        self.setup, self._policy, self._name = policy.setup, policy, name
+        self._handover = joining.chosen_plain(config)
+        self.check_doubt(config.doubt)
         self.lead_ns = lead_ns(config, policy.setup.task)
         self.latency = LatencyWindow(int(config.latency_ms * 1e6), self.lead_ns)
         self.report = Report()
@@ -58,7 +64,7 @@ class PlainPolicy(WorkingPolicy):
         """Plan, and join the plan to the one before."""
         began = time.perf_counter()
         plan, previous = self._policy.predict(window), self._previous
-        if self._config.handover is not Handover.NONE and previous is not None and previous.obs_ns < plan.obs_ns:
+        if self._handover is Handover.BLEND and previous is not None and previous.obs_ns < plan.obs_ns:
             plan = handover.blend(plan, previous, self.latency.p95_ns())
         self._previous = plan
         self.report = Report(1, milliseconds=1e3 * (time.perf_counter() - began))

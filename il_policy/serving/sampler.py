@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from il_core.errors import ConfigError
 from il_policy.serving.backend import GUIDED, STEP, WHOLE, Backend
-from il_policy.serving.levels import Level, SamplerSpec, levels
+from il_policy.serving.levels import Level, SamplerSpec, halfway, levels
 from il_policy.serving.rtc import BETA, Prefix, guidance_weight
 
 Floats = NDArray[np.float32]
@@ -39,6 +39,11 @@ class Request:
     warm: Floats | None = None
     warm_tau: float = 0.0
     beta: float = BETA
+
+
+def some_prefix(chunk_shape: tuple[int, ...]) -> Prefix:
+    """A plan before that rests in the middle and settles one row: to warm up, to measure what continuing costs."""
+    return Prefix(np.zeros(chunk_shape), 1, max(1, chunk_shape[0] // 2))
 
 
 def sample(backend: Backend, spec: SamplerSpec, cond: Floats, request: Request) -> Floats:
@@ -71,12 +76,29 @@ def sample(backend: Backend, spec: SamplerSpec, cond: Floats, request: Request) 
 def _step(
     backend: Backend, spec: SamplerSpec, cond: Floats, request: Request, z: Floats, level: Level, following: float
 ) -> Floats:
-    """From one level to the next: Euler's step along the (guided) velocity."""
+    """From one level to the next: along the (guided) velocity there or, where the spec says so, halfway."""
+
+    def drawn(z: Floats, tau: float) -> Floats:
+        prefix = request.prefix
+        is_done = prefix is None or prefix.known == 0 or backend.has(GUIDED)
+        return z if prefix is None or is_done else _inpaint(z, prefix, request.noise, tau)
+
+    if not spec.is_midpoint:
+        return drawn(_euler(backend, spec, cond, request, z, level, following), following)
+    middle = halfway(spec, level, following)
+    z_middle = drawn(_euler(backend, spec, cond, request, z, level, middle.tau), middle.tau)
+    half_a_step = _euler(backend, spec, cond, request, z_middle, middle, following) - z_middle
+    return drawn(z + np.float32(2) * half_a_step, following)
+
+
+def _euler(
+    backend: Backend, spec: SamplerSpec, cond: Floats, request: Request, z: Floats, level: Level, following: float
+) -> Floats:
+    """Euler's step along the velocity at a level, guided where the runtime can."""
     x = np.float32(level.scale) * z
     feeds = {"x": x[None], "t": np.array([level.t], np.float32), "cond": cond}
     prefix, pull = request.prefix, None
-    is_guided = prefix is not None and prefix.known > 0
-    if prefix is not None and is_guided and backend.has(GUIDED):
+    if prefix is not None and prefix.known > 0 and backend.has(GUIDED):
         shape = x[None].shape
         feeds["target"] = prefix.rows.astype(np.float32)[None]
         feeds["weight"] = np.ascontiguousarray(np.broadcast_to(prefix.weights[None, :, None], shape), np.float32)
@@ -89,10 +111,10 @@ def _step(
         clean = np.clip(clean, -1.0, 1.0)
     noise = (z - np.float32(level.tau) * clean) / np.float32(1 - level.tau)
     z = np.float32(following) * clean + np.float32(1 - following) * noise
-    if pull is not None:
-        strength = (following - level.tau) * guidance_weight(level.tau, request.beta) * level.scale
-        return z + np.float32(strength) * pull
-    return _inpaint(z, prefix, request.noise, following) if prefix is not None and is_guided else z
+    if pull is None:
+        return z
+    strength = (following - level.tau) * guidance_weight(level.tau, request.beta) * level.scale
+    return z + np.float32(strength) * pull
 
 
 def _inpaint(z: Floats, prefix: Prefix, noise: Floats, tau: float) -> Floats:

@@ -82,13 +82,14 @@ def deterministic(config: TrainConfig) -> TrainConfig:
 
 
 def sampler_spec(config: TrainConfig) -> SamplerSpec:
-    """How the head of a config makes chunks; heads without Euler steps are one whole graph."""
+    """How the head of a config makes chunks; heads that remove no noise in steps are one whole graph."""
     if config.head is Head.DIFFUSION:
         d = config.diffusion
         output = Output.EPSILON if d.prediction is Prediction.EPSILON else Output.SAMPLE
         return SamplerSpec(output, d.train_steps, d.inference_steps, is_clipped=True)
-    if config.head is Head.FLOW and config.flow.solver is Solver.EULER:
-        return SamplerSpec(Output.VELOCITY, 0, config.flow.steps, t_scale=TIME_SCALE)
+    if config.head is Head.FLOW:
+        is_midpoint = config.flow.solver is Solver.MIDPOINT
+        return SamplerSpec(Output.VELOCITY, 0, config.flow.steps, t_scale=TIME_SCALE, is_midpoint=is_midpoint)
     return SamplerSpec(Output.WHOLE)
 
 
@@ -180,7 +181,7 @@ class TorchBackend:
 def sizes_of(policy: ChunkMaker) -> Sizes:
     """What must be known to plan from nothing."""
     shape, seen = tuple(policy.model.chunk_shape), len(policy.model.input_norm.centre)
-    return Sizes(shape, seen, sampler_spec(policy.config), policy.config.observe)
+    return Sizes(shape, seen, sampler_spec(policy.config), policy.config.observe, policy.config.ensemble)
 
 
 def moved(policy: ChunkMaker, device: str) -> ChunkMaker:

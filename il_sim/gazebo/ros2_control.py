@@ -8,6 +8,7 @@ import yaml
 
 from il_core import topics
 from il_core.config import Setup
+from il_core.graph_spec import CLOCK
 from il_sim.gazebo.names import CONTROLLER
 from il_sim.gazebo.sdf import add, text
 
@@ -32,6 +33,7 @@ def add_control(model: ET.Element, controllers: str, namespace: str) -> None:
     ros = add(plugin, "ros")
     if namespace:
         add(ros, "namespace", f"/{namespace}")
+        add(ros, "remapping", f"{CLOCK}:=/{namespace}{CLOCK}")
     add(ros, "remapping", f"{topics.ROBOT_DESCRIPTION}:={topics.GAZEBO_DESCRIPTION}")
 
 

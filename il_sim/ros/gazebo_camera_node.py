@@ -24,6 +24,7 @@ from il_sim.gazebo.pictures import Pictures
 from il_sim.gazebo.robot import optical_frame
 
 DIAGNOSTICS_S = 0.5
+IMAGES, LENS = "images", "lens"  # what a problem is about
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +48,30 @@ class GazeboCameraNode(Node):
         super().__init__("gazebo_camera")
         params = declare(self, CameraParams)
         setup = load_setup(params.task, params.robot or None)
-        self._frames, self._problems = Counter[str](), dict[str, str]()
+        self._frames, self._problems = Counter[str](), dict[tuple[str, str], str]()  # by camera, and IMAGES or LENS
         self._pictures = {name: Pictures(setup.robot.camera(name)) for name in setup.task.cameras}
         self._outputs = {}
         for name, pictures in self._pictures.items():
             messages = convert.CameraMessages(optical_frame(name), setup.robot.camera(name).intrinsics)
             self._outputs[name] = (messages, PicturePublishers(self, name))
-            self._listen(name, Image, topics.gazebo_color(name), pictures.offer_color)
-            self._listen(name, Image, topics.gazebo_depth(name), pictures.offer_depth)
-            self._listen(name, CameraInfo, topics.gazebo_camera_info(name), pictures.check)
+            self._listen((name, IMAGES), Image, topics.gazebo_color(name), pictures.offer_color)
+            self._listen((name, IMAGES), Image, topics.gazebo_depth(name), pictures.offer_depth)
+            self._listen((name, LENS), CameraInfo, topics.gazebo_camera_info(name), pictures.check)
         self._diagnostics = Diagnostics(self, "gazebo_camera")
         self.create_timer(DIAGNOSTICS_S, self._on_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def _listen(self, camera: str, kind: type, topic: str, take: Callable[..., CameraFrame | None]) -> None:
+    def _listen(self, about: tuple[str, str], kind: type, topic: str, take: Callable[..., CameraFrame | None]) -> None:
+        """Hand messages on; what was wrong is forgotten with the next whole picture, or the next good CameraInfo."""
+        camera, part = about
+
         def on_message(msg: Image | CameraInfo) -> None:
             try:
                 frame = take(msg)
             except IlError as error:
-                self._problems[camera] = str(error)
+                self._problems[about] = str(error)
                 return
+            if frame is not None or part == LENS:
+                self._problems.pop(about, None)
             if frame is not None:
                 self._publish(camera, frame)
 
@@ -73,7 +79,7 @@ class GazeboCameraNode(Node):
 
     def _publish(self, camera: str, frame: CameraFrame) -> None:
         """One picture, unless the camera is not the robot's."""
-        if camera in self._problems:
+        if (camera, LENS) in self._problems:
             return
         self._frames[camera] += 1
         messages, publisher = self._outputs[camera]

@@ -45,7 +45,16 @@ def arguments_of(name, folder):
         chosen["checkpoint"] = str(untrained(folder / "policy"))
     if name in ("record", "bringup"):
         chosen["recordings"] = RECORDINGS
-    options = GraphOptions(task=TASK, checkpoint=chosen.get("checkpoint", ""))
+    if name == "bringup":  # with the operator's page, on any free port
+        (folder / "console.yaml").write_text("console: {ros__parameters: {port: 0}}")
+        chosen |= {"console": "true", "params": str(folder / "console.yaml")}
+    options = GraphOptions(
+        task=TASK,
+        checkpoint=chosen.get("checkpoint", ""),
+        monitor=True,
+        console="console" in chosen,
+        params=chosen.get("params", ""),
+    )
     # nodes on an overloaded machine took 5.4 s to end; ours have 10 s, here they have more
     return {**chosen, "sigterm_timeout": "30"}, graph(GRAPH_OF[name], options)
 

@@ -82,7 +82,7 @@ def gazebo_of(actions):
 
 
 BESIDE = ["parameter_bridge", "gazebo_node", "gazebo_camera_node"]
-GRAPH = ["controller_node", "description_node", "recorder_node", "teleop_node"]
+GRAPH = ["controller_node", "description_node", "recorder_node", "teleop_node", "bringup_node"]
 
 
 def test_every_argument_is_explained(file):
@@ -118,6 +118,23 @@ def test_gazebo_stays_on_this_machine_and_in_its_namespace_unless_told_otherwise
     assert variables(gazebo_of(actions), context)["GZ_SIM_SYSTEM_PLUGIN_PATH"] == "/opt/ros/lib"
     assert launch_gazebo.gazebo_environment({"GZ_IP": "10.0.0.7", "GZ_PARTITION": "mine"}, "left") == {}
     assert launch_gazebo.gazebo_environment({}, "") == {"GZ_IP": "127.0.0.1"}
+
+
+def test_in_a_namespace_the_files_and_the_clock_are_its_own(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for given, place in (({"namespace": "cell/left"}, "cell/left"), ({"ros_namespace": "/pushed"}, "pushed"), ({}, "")):
+        context, actions = launched(file, **given)
+        assert (tmp_path / "outputs/gazebo" / place / "world.sdf").exists()
+        for name in ("parameter_bridge", "controller_node"):
+            node = next(a for a in actions if getattr(a, "node_executable", "") == name)
+            rules = {
+                "".join(s.perform(context) for s in k): "".join(s.perform(context) for s in v) for k, v in renamed(node)
+            }
+            assert rules.get("/clock") == ("clock" if place else None)
+
+
+def renamed(node):
+    return node._Node__remappings  # launch_ros has no other way to ask
 
 
 def test_a_package_that_is_missing_is_named_before_anything_starts(file, tmp_path):
@@ -183,7 +200,8 @@ def test_secure_mode_asks_for_keys_of_every_node_and_gives_each_its_enclave(file
     monkeypatch.setattr(launch_graph, "require_security", lambda environment, nodes: asked.extend(nodes))
     monkeypatch.setenv("ROS_SECURITY_ENABLE", "True")
     context, actions = launched(file, out=str(tmp_path / "out"))
-    assert asked == ["gazebo_bridge", "gazebo", "gazebo_camera", "controller", "description", "recorder", "teleop"]
+    beside = ["gazebo_bridge", "gazebo", "gazebo_camera"]
+    assert asked == [*beside, "controller", "description", "recorder", "teleop", "bringup"]
     bridge = next(a for a in actions if getattr(a, "node_executable", "") == "parameter_bridge")
     found = variables(bridge, context)
     assert found["ROS_SECURITY_ENCLAVE_OVERRIDE"] == "/il_robot/gazebo_bridge"

@@ -28,7 +28,8 @@ from il_sim.gazebo.config import load_gazebo_config  # noqa: E402
 TASK = "draw_symbol"
 PACKAGES = {"ros_gz_bridge": "parameter_bridge", "controller_manager": "spawner"}
 EMPTY = ("gz_ros2_control", "forward_command_controller")
-GRAPH = ["teleop", "recorder", "description", "controller", "gazebo_camera", "gazebo", "gazebo_bridge", "gazebo_server"]
+GRAPH = ["bringup", "teleop", "recorder", "description", "controller"]
+GRAPH += ["gazebo_camera", "gazebo", "gazebo_bridge", "gazebo_server"]
 LIMIT_S = 30.0
 
 
@@ -94,7 +95,7 @@ def gravity():
 def test_torques_reach_gazebo_and_ctrl_c_ends_it_last_leaving_gravity_compensation(others, tmp_path):
     out = tmp_path / "a folder"
     arguments = {"task": TASK, "out": out, "gz_args": "-v 4", "sigterm_timeout": "30"}
-    described = graph("all", GraphOptions(task=TASK, sim=False, use_sim_time=True))
+    described = graph("all", GraphOptions(task=TASK, sim=False, use_sim_time=True, monitor=True))
     with Ros2Launch("gazebo", arguments, tmp_path) as launched:
         wait_for_signs_of_life(described, launched.check)
         gz = others.seen("gz")

@@ -13,7 +13,7 @@ import yaml
 from docs.launch_arguments import launch_arguments, launch_files
 
 HERE = Path(__file__).parent
-MORE = {"policy": ["checkpoint:=somewhere"], "bringup": ["checkpoint:=somewhere", "manage:=true"]}
+MORE = {"policy": ["checkpoint:=somewhere"], "bringup": ["checkpoint:=somewhere", "manage:=true", "console:=true"]}
 
 
 def bare(file, *given, **variables):
@@ -51,7 +51,14 @@ def test_gazebos_file_starts_it_first_and_keeps_it_on_this_machine(gz, tmp_path)
         assert done.returncode == 0, done.stderr[-2000:]
         processes = json.loads(done.stdout)["processes"]
         beside = ["gazebo_server", "gazebo_bridge", "gazebo", "gazebo_camera", "first_command"]
-        assert [name for name, _ in processes] == [*beside, "controller", "description", "recorder", "teleop"]
+        assert [name for name, _ in processes] == [
+            *beside,
+            "controller",
+            "description",
+            "recorder",
+            "teleop",
+            "bringup",
+        ]
         for _, variables in processes[:2]:
             assert {k: v for k, v in variables.items() if mine.get(k) != v and v} == expected
     parameters = yaml.safe_load((tmp_path / "out" / "params.yaml").read_text())

@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.ros)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def untrained():
     """Function that writes a policy for a task that stays about where it is: (folder, task) -> folder."""
 

@@ -14,11 +14,11 @@ import pytest
 pytest.importorskip("rclpy")
 import rclpy  # noqa: E402 - needs ROS
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
-from geometry_msgs.msg import PoseArray  # noqa: E402
+from geometry_msgs.msg import PoseArray, TransformStamped  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
 from rclpy.serialization import serialize_message  # noqa: E402
 from rclpy.signals import SignalHandlerOptions  # noqa: E402
-from sensor_msgs.msg import JointState  # noqa: E402
+from sensor_msgs.msg import CameraInfo, JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
 from il_control.description import describe_setup  # noqa: E402
@@ -146,3 +146,52 @@ def test_frames_go_out_as_tf_where_tf2_msgs_is_installed(monkeypatch):
                 T[e.child_frame_id] = T[e.header.frame_id] @ T_parent
     for link, T_base_link in expected.items():
         np.testing.assert_allclose(T[link], T_base_link, atol=1e-9)
+
+
+def test_frames_of_a_camera_driver_are_put_where_the_robots_file_has_the_camera(monkeypatch):
+    """With a stand-in for TFMessage, as above; the driver tells more of its frame a moment later."""
+    sent, heard = [], []
+
+    class TFMessage:
+        def __init__(self, transforms):
+            self.transforms = transforms
+
+    class Described(description_node.DescriptionNode):
+        def create_publisher(self, kind, topic, profile, **more):
+            if kind is not TFMessage:
+                return super().create_publisher(kind, topic, profile, **more)
+            return SimpleNamespace(publish=lambda msg: sent.append((topic, msg.transforms)))
+
+        def create_subscription(self, kind, topic, callback, profile, **more):
+            if kind is TFMessage or kind is CameraInfo:
+                heard.append((topic, callback))
+                return None
+            return super().create_subscription(kind, topic, callback, profile, **more)
+
+    monkeypatch.setattr(description_node, "tf_message", lambda: TFMessage)
+    arguments = ["-p", "task:=pick_place", "-p", "cameras:=zed"]
+    rclpy.init(args=["--ros-args", *arguments], signal_handler_options=SignalHandlerOptions.NO)
+    node = Described()
+    try:
+        said = dict(heard)
+        assert set(said) == {topics.camera_info("front"), topics.camera_info("wrist"), topics.TF_STATIC}
+        info = CameraInfo()
+        info.header.frame_id = "front_left_camera_optical_frame"
+        said[topics.camera_info("front")](serialize_message(info))
+        node._join(node._drivers)
+        (edge,) = [t for t in sent[-1][1] if t.header.frame_id == "camera_front_optical"]
+        assert edge.child_frame_id == "front_left_camera_optical_frame" and edge.transform.rotation.w == 1.0
+        driver = TransformStamped(child_frame_id="front_left_camera_optical_frame")
+        driver.header.frame_id, driver.transform.translation.x = "front_camera_link", 0.06
+        said[topics.TF_STATIC](TFMessage([driver, edge]))  # its own words come back to it
+        node._join(node._drivers)
+        (edge,) = [t for t in sent[-1][1] if t.header.frame_id == "camera_front_optical"]
+        assert edge.child_frame_id == "front_camera_link" and edge.transform.translation.x == -0.06
+        count = len(sent)
+        said[topics.TF_STATIC](TFMessage(sent[-1][1]))
+        node._join(node._drivers)
+        assert len(sent) == count, "what is told already is not told again"
+        assert "camera_wrist_optical: no CameraInfo" in node._drivers.words
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -186,7 +187,8 @@ def test_ros2_control_is_given_its_description_and_waits_for_the_first_command(r
     assert rig.stop() == 1, "ended before a command came"
 
 
-def test_pictures_become_ours(rig, setup):
+def test_pictures_become_ours(rig, setup):  # noqa: PLR0915 - one start of the node
+    from diagnostic_msgs.msg import DiagnosticArray
     from sensor_msgs.msg import CameraInfo, Image
 
     from il_core.ros import convert, qos
@@ -209,16 +211,16 @@ def test_pictures_become_ours(rig, setup):
     for topic, messages in heard.items():
         kind = CameraInfo if topic.endswith("info") else Image
         rig.node.create_subscription(kind, topic, messages.append, qos.IMAGE)
-    count = 0
+    count, encoding, lens = 0, "rgb8", spec.intrinsics
 
     def shoot():
         nonlocal count
         count += 1
         stamp = convert.time_msg(count * 33_333_333)
         images = [
-            Image(height=spec.height, width=spec.width, encoding="rgb8", step=3 * spec.width, data=rgb.tobytes()),
+            Image(height=spec.height, width=spec.width, encoding=encoding, step=3 * spec.width, data=rgb.tobytes()),
             Image(height=spec.height, width=spec.width, encoding="32FC1", step=4 * spec.width, data=metres.tobytes()),
-            convert.camera_info_msg(0, "x", spec.intrinsics),
+            convert.camera_info_msg(0, "x", lens),
         ]
         for publisher, msg in zip(outs, images, strict=True):
             msg.header.stamp = stamp
@@ -238,4 +240,24 @@ def test_pictures_become_ours(rig, setup):
     np.testing.assert_array_equal(frame.depth_m[0, :4], 0.0)
     np.testing.assert_allclose(frame.depth_m[1:], 0.457, atol=1e-6)
     assert frame.intrinsics.cx == spec.intrinsics.cx
+
+    said, colors = [], heard[topics.color("wrist")]
+    rig.node.create_subscription(
+        DiagnosticArray, topics.DIAGNOSTICS, lambda m: said.extend(s.message for s in m.status), qos.STREAM
+    )
+    encoding = "no_such_encoding"
+    rig.wait(lambda: any(encoding in s for s in said), "a word on an image that cannot be read")
+    encoding = "rgb8"
+    colors.clear()
+    rig.wait(lambda: len(colors) > 2, "pictures after the bad one")
+    lens = replace(lens, fx=2 * lens.fx)
+    rig.wait(lambda: any("focal length of" in s for s in said), "a word on a camera that is another one")
+    count_then = len(colors)
+    time.sleep(0.3)
+    assert len(colors) <= count_then + 1, "pictures of another camera pass"
+    lens = spec.intrinsics
+    colors.clear()
+    rig.wait(lambda: len(colors) > 2, "pictures once the camera is right again")
+    said.clear()
+    rig.wait(lambda: said and "focal length" not in said[-1] and "encoding" not in said[-1], "a status without it")
     assert rig.stop() == 0

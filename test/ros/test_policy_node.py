@@ -117,10 +117,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return untrained(tmp_path_factory.mktemp("policy"), load_setup("pick_place"))
 
 
-def untrained(folder: Path, setup: Setup, observe: ObserveConfig | None = None) -> Path:
+def untrained(folder: Path, setup: Setup, observe: ObserveConfig | None = None, **changes: Any) -> Path:
     """A small policy with the weights it begins with."""
     small = NetworkConfig(width=64, depth=1)
-    config = TrainConfig("untrained", Head.DIFFUSION, small, observe=observe or ObserveConfig())
+    config = TrainConfig("untrained", Head.DIFFUSION, small, observe=observe or ObserveConfig(), **changes)
     return checkpoint.save(folder, ChunkModel.for_setup(setup, config), setup, config, "none", {})
 
 
@@ -198,7 +198,8 @@ def test_a_managed_policy_says_why_it_cannot_load_takes_another_and_is_silent_on
     session.set_parameter("policy", "checkpoint", str(rig.saved))
     assert to("configure") and to("activate")
     rig.wait_for("ready")
-    session.set_parameter("policy", "doubt", "hold")
+    with pytest.raises(GraphError, match="got 'hold', but this checkpoint was never calibrated; run `il calibrate"):
+        session.set_parameter("policy", "doubt", "hold")
     with pytest.raises(GraphError, match="doubt: unknown value 'hodl'; did you mean 'hold'"):
         session.set_parameter("policy", "doubt", "hodl")
     with pytest.raises(GraphError, match="got 'push it', but the policy .* does not listen; train it with"):
@@ -223,6 +224,7 @@ def test_a_node_without_a_checkpoint_is_refused() -> None:
     [
         ("task:=draw_symbol", "error: checkpoint .* was made for spec .*; retrain it"),
         ("checkpoint:=/nowhere", "error: checkpoint /nowhere/policy.json: cannot be read"),
+        ("doubt:=help", "error: serving: doubt: got 'help', but this checkpoint was never calibrated; run `il calib"),
     ],
 )
 def test_a_policy_that_does_not_fit_ends_the_node_with_one_line(rig: Rig, parameter: str, words: str) -> None:

@@ -103,5 +103,7 @@ def test_what_was_never_shown_or_said_is_published_and_stops_or_slows_the_arm(
     rig.wait_for("holds and asks for help")
     session.set_parameter("policy", "doubt", "slow")
     slow = listener.next_chunk(lambda c: c.horizon == sensors.setup.task.horizon, "a whole plan again")
-    assert slow.dt_ns == 300_000_000 and listener.scores[-1] > 1.0
+    way = slow.T_base_ee_des[:4, :3, 3]  # three rows for one: the policy's first step in equal parts
+    assert np.allclose(np.diff(way, n=2, axis=0), 0.0, atol=1e-6) and np.linalg.norm(way[3] - way[0]) > 1e-6
+    assert slow.dt_ns == 100_000_000 and listener.scores[-1] > 1.0
     listener.wait(lambda: listener.help[-1] == "", "the end of the call for help, as nobody is asked any more")

@@ -11,12 +11,14 @@ import pytest
 
 pytest.importorskip("rclpy")
 sys.path.insert(0, str(Path(__file__).parent))
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402 - needs ROS
 from test_policy_node import LIMIT_S, Rig, Sensors, rig, saved  # noqa: E402, F401 - needs ROS; fixtures
 
 import il_policy  # noqa: E402
 from il_core import topics  # noqa: E402
 from il_core.config import load_setup  # noqa: E402
 from il_core.errors import ConfigError  # noqa: E402
+from il_core.ros import qos  # noqa: E402
 from il_policy.ros.policy_node import PolicyParams  # noqa: E402
 from il_policy.serving.config import ServeConfig  # noqa: E402
 from il_policy.serving.latency import Latencies, save  # noqa: E402
@@ -48,6 +50,12 @@ def test_plans_come_over_the_link_and_stop_with_a_reason_when_it_is_lost(
     tmp_path: Path,
 ) -> None:
     sensors = Sensors(rig.session, load_setup("pick_place"), ("front", "wrist"))
+    levels: list[bytes] = []
+
+    def on_diagnostics(msg: DiagnosticArray) -> None:
+        levels.extend(status.level for status in msg.status if status.name == "policy")
+
+    rig.session.node.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, on_diagnostics, qos.STREAM)
     save(tmp_path / "latency.yaml", Latencies({}, 2.0, 150.0))
     (tmp_path / "serve.yaml").write_text("latencies: latency\nactions: motion\n")
     rig.start(f"remote:='127.0.0.1:{server.port}'", f"key:={key}", f"serving:={tmp_path / 'serve.yaml'}")
@@ -58,8 +66,10 @@ def test_plans_come_over_the_link_and_stop_with_a_reason_when_it_is_lost(
         assert chunk.start_ns - chunk.obs_ns == 50_000_000 and chunk.horizon == sensors.setup.task.horizon - 1
     assert rig.session.diagnostics["policy"]["runtime"].startswith("remote torch")
     assert rig.session.diagnostics["policy"]["lead_ms"] == "150"
+    assert levels[-1] == DiagnosticStatus.OK
     server.close()
     rig.wait_for("no inference server at 127.0.0.1")
+    rig.session.wait(lambda: levels[-1] == DiagnosticStatus.ERROR, LIMIT_S, "an error, not a stream that is late")
     count = len(rig.chunks)
     rig.wait_for("start `il infer-server` there")  # the sentinel: another whole report
     assert len(rig.chunks) == count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,8 @@ from il_core.errors import ConfigError, DeviceError
 from il_core.types import ActionChunk, Observation
 from il_policy.serving.acting import Report, WorkingPolicy
 from il_policy.serving.anytime import LatencyWindow
-from il_policy.serving.remote.codec import MAX_INSTRUCTION, Arrays, chunk_from, pack, pack_window, unpack
+from il_policy.serving.config import Doubt, ServeConfig
+from il_policy.serving.remote.codec import MAX_INSTRUCTION, Arrays, chunk_from, doubt_head, pack, pack_window, unpack
 from il_policy.serving.remote.link import Link, LinkError, as_client
 
 ASSUMED_NS = 100_000_000
@@ -42,14 +44,16 @@ class RemotePolicy(WorkingPolicy):
             port: TCP port.
             key: Shared secret, see :func:`il_policy.serving.remote.link.read_key`.
             seed: Of the noise.
-            timeout_s: Longest time to connect, or to wait for a plan [s].
+            timeout_s: Longest time to connect, or to wait for a whole plan [s].
             lead_ns: How far plans are to be sent ahead [ns].
         """
         self.setup = setup
         self._address, self._key, self._timeout_s = (host, port), key, timeout_s
         self._seed = seed
         self._link: Link | None = None
-        self._instruction = self._told = ""
+        self._instruction = self._told = self._why_sure = ""
+        self._doubt: dict[str, Any] | None = None
+        self._told_doubt: dict[str, Any] | None = None
         self.lead_ns = lead_ns
         self.latency = LatencyWindow(ASSUMED_NS, lead_ns)
         self.report = Report()
@@ -59,6 +63,22 @@ class RemotePolicy(WorkingPolicy):
     def runtime(self) -> str:
         """Who computes."""
         return self._runtime
+
+    @property
+    def why_sure(self) -> str:
+        """What the server says why its policy never doubts; empty if it can, or was not asked yet."""
+        return self._why_sure
+
+    def doubt_as(self, config: ServeConfig) -> None:
+        """Ask the server to let doubt lead to what ``config`` says, from the next plan on.
+
+        Where its own settings are stricter they stay; what acted is in the report of every plan.
+
+        Raises:
+            ConfigError: to more than a report, and the server's policy never doubts.
+        """
+        super().doubt_as(config)
+        self._doubt = doubt_head(config)
 
     def reset(self, seed: int = 0) -> None:
         """Begin a new rollout with the next plan."""
@@ -93,17 +113,25 @@ class RemotePolicy(WorkingPolicy):
             DeviceError: the server refused, in its own words.
         """
         link = self._connected()
-        if self._told != self._instruction:
-            self._tell(link)
+        self._tell(link)
         head, arrays = self._ask(link, pack_window(window, self.latency.p95_ns()))
         chunk = self._checked(chunk_from(head, arrays), window[-1])
-        self.report = _report(head.get("report"))
+        try:
+            self.report = _report(head.get("report"))
+        except LinkError:
+            self.close()
+            raise
         return chunk
 
     def _tell(self, link: Link) -> None:
-        """Say in the middle of a rollout that something else is to be done."""
-        self._ask(link, pack({"kind": "instruct", "instruction": self._instruction}, {}))
-        self._told = self._instruction
+        """Say in the middle of a rollout what has changed: what is to be done, and what doubt leads to."""
+        said, doubt = self._instruction, self._doubt
+        if self._told != said:
+            self._ask(link, pack({"kind": "instruct", "instruction": said}, {}))
+            self._told = said
+        if self._told_doubt != doubt:
+            self._ask(link, pack({"kind": "doubt", "doubt": doubt}, {}))
+            self._told_doubt = doubt
 
     def _checked(self, chunk: ActionChunk, now: Observation) -> ActionChunk:
         """Refuse an answer to another question: plans are followed in absolute time."""
@@ -124,10 +152,10 @@ class RemotePolicy(WorkingPolicy):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._link = as_client(connection, self._key)
             self._link.wait(self._timeout_s)
-            said = self._instruction
+            said, doubt = self._instruction, self._doubt
             start = {"kind": "start", "spec_digest": self.setup.digest, "seed": self._seed, "instruction": said}
-            head, _ = self._ask(self._link, pack(start, {}))
-            self._told = said
+            head, _ = self._ask(self._link, pack({**start, "doubt": doubt}, {}))
+            self._told, self._told_doubt, self._why_sure = said, doubt, _why_sure(head)
         except BaseException:
             self._link = None
             connection.close()
@@ -154,18 +182,39 @@ class RemotePolicy(WorkingPolicy):
             self._link = None
 
 
+def _why_sure(head: dict[str, Any]) -> str:
+    """Why the server's policy never doubts; empty if it can.
+
+    Raises:
+        LinkError: it does not say.
+    """
+    text = head.get("why_sure")
+    if not isinstance(text, str):
+        step = "install the release of this robot there too"
+        raise LinkError(f"the inference server does not say whether its policy can doubt (got {text!r}); {step}")
+    return text[:500]
+
+
 def _report(values: object) -> Report:
-    """The server's report as far as it is one; it is shown, never acted on."""
+    """The server's report; it is shown, never acted on.
+
+    Raises:
+        LinkError: it does not say what doubt leads to.
+    """
     if not isinstance(values, dict):
-        return Report()
+        raise LinkError("the plan came without a report; install the release of this robot on the server too")
 
     def number(name: str) -> float:
         value = values.get(name)
         return float(value) if isinstance(value, int | float) else float("nan")
 
-    counts = [int(n) if (n := number(name)) == n else 0 for name in ("steps", "frozen", "known")]
-    steps, frozen, known = counts
-    return Report(steps, frozen, known, number("score"), values.get("is_in_doubt") is True, number("milliseconds"))
+    try:
+        act = Doubt(values.get("act"))
+    except ValueError as error:
+        raise LinkError(f"the report does not say what doubt leads to: {error}") from error
+    steps, frozen, known = (int(n) if math.isfinite(n := number(name)) else 0 for name in ("steps", "frozen", "known"))
+    is_in_doubt = values.get("is_in_doubt") is True
+    return Report(steps, frozen, known, number("score"), is_in_doubt, number("milliseconds"), act, number("limit"))
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -6,6 +6,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from il_core.errors import IlError
 from il_core.types import ActionChunk, ArmState, CameraFrame, Intrinsics, Observation
+from il_policy.serving.config import Doubt, ServeConfig
 from il_policy.serving.remote.link import LinkError
 
 LENGTH = struct.Struct("<I")
@@ -159,3 +161,31 @@ def chunk_from(head: Mapping[str, Any], arrays: Arrays) -> ActionChunk:
         return ActionChunk(start_ns, dt_ns, obs_ns, T_base_ee_des=rows, gripper_des=gripper, k_p_des=k_p)
     except (IlError, KeyError, ValueError, TypeError) as error:
         raise LinkError(f"the answer is not a plan: {error}") from error
+
+
+def doubt_head(config: ServeConfig) -> dict[str, Any]:
+    """What doubt leads to, as plain values."""
+    return {"act": config.doubt.value, "limit": config.doubt_limit, "slow_factor": config.slow_factor}
+
+
+def doubt_from(values: object, own: ServeConfig) -> ServeConfig:
+    """A server's own settings with what a robot asks for where that is stricter; None = it asks for nothing.
+
+    Raises:
+        LinkError: values that no configuration has.
+    """
+    if values is None:
+        return own
+    if not isinstance(values, dict):
+        raise LinkError(f"'doubt' is {values!r}, expected settings")
+    acts = list(Doubt)
+    try:
+        limit, factor = float(values["limit"]), float(values["slow_factor"])
+        asked = replace(own, doubt=Doubt(values["act"]), doubt_limit=limit, slow_factor=factor)
+    except (KeyError, TypeError, ValueError) as error:
+        raise LinkError(f"'doubt' is not made of settings: {error}") from error
+    if own.doubt is Doubt.REPORT:
+        return asked
+    stricter = max(asked.doubt, own.doubt, key=acts.index)
+    slowest = max(factor, own.slow_factor) if asked.doubt is own.doubt else own.slow_factor
+    return replace(asked, doubt=stricter, doubt_limit=min(limit, own.doubt_limit), slow_factor=slowest)

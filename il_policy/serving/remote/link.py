@@ -18,6 +18,7 @@ import secrets
 import socket
 import stat
 import struct
+import time
 from pathlib import Path
 
 from il_core.errors import ConfigError, DeviceError
@@ -27,7 +28,7 @@ NONCE = 32
 MAC = 32
 HEADER = struct.Struct("<IQ")
 MAX_MESSAGE_BYTES = 64_000_000  # two ticks of four 720p depth cameras
-HANDSHAKE_S = 2.0  # a stranger may not hold a connection longer than this
+HANDSHAKE_S = 2.0  # a stranger may not hold a connection longer than this, however slowly it talks
 MIN_KEY_BYTES = 16
 
 
@@ -84,6 +85,7 @@ class Link:
         self._socket = connection
         self._send_key, self._receive_key = send_key, receive_key
         self._sent = self._received = 0
+        self._limit_s = HANDSHAKE_S
 
     def send(self, payload: bytes) -> None:
         """Send one message.
@@ -95,29 +97,31 @@ class Link:
             raise LinkError(f"message of {len(payload)} bytes, limit {MAX_MESSAGE_BYTES}; use smaller images")
         header = HEADER.pack(len(payload), self._sent)
         self._sent += 1
-        _send(self._socket, header + payload + _mac(self._send_key, header, payload))
+        message = header + payload + _mac(self._send_key, header, payload)
+        _send(self._socket, message, time.monotonic() + self._limit_s)
 
     def receive(self) -> bytes:
         """Receive one message.
 
         Raises:
-            LinkError: lost, too large, out of order, or not from the holder of the key.
+            LinkError: lost, too slow, too large, out of order, or not from the holder of the key.
         """
-        header = _receive(self._socket, HEADER.size)
+        until_s = time.monotonic() + self._limit_s
+        header = _receive(self._socket, HEADER.size, until_s)
         length, number = HEADER.unpack(header)
         if length > MAX_MESSAGE_BYTES:
             raise LinkError(f"message of {length} bytes announced, limit {MAX_MESSAGE_BYTES}; closed the link")
         if number != self._received:
             raise LinkError(f"message {number} came, expected {self._received}: replayed or lost; closed the link")
-        payload = _receive(self._socket, length)
-        if not hmac.compare_digest(_receive(self._socket, MAC), _mac(self._receive_key, header, payload)):
+        payload = _receive(self._socket, length, until_s)
+        if not hmac.compare_digest(_receive(self._socket, MAC, until_s), _mac(self._receive_key, header, payload)):
             raise LinkError("a message was altered on the way; closed the link")
         self._received += 1
         return payload
 
     def wait(self, seconds: float) -> None:
-        """Longest time that one send or receive may stall [s]."""
-        self._socket.settimeout(seconds)
+        """Longest time that one message may take, in either direction, waiting for it included [s]."""
+        self._limit_s = seconds
 
     def close(self) -> None:
         """End the connection."""
@@ -130,15 +134,15 @@ def as_client(connection: socket.socket, key: bytes) -> Link:
     Raises:
         LinkError: the server does not hold the key, or does not answer in time.
     """
-    connection.settimeout(HANDSHAKE_S)
+    until_s = time.monotonic() + HANDSHAKE_S
     mine = secrets.token_bytes(NONCE)
-    _send(connection, MAGIC + mine)
-    answer = _receive(connection, len(MAGIC) + NONCE + MAC)
+    _send(connection, MAGIC + mine, until_s)
+    answer = _receive(connection, len(MAGIC) + NONCE + MAC, until_s)
     theirs, proof = answer[len(MAGIC) : -MAC], answer[-MAC:]
     both = mine + theirs
     if answer[: len(MAGIC)] != MAGIC or not hmac.compare_digest(proof, _mac(key, b"server", both)):
         raise LinkError("the server does not hold this key; copy the same key file to both machines")
-    _send(connection, _mac(key, b"client", both))
+    _send(connection, _mac(key, b"client", both), until_s)
     return Link(connection, _mac(key, b"client to server", both), _mac(key, b"server to client", both))
 
 
@@ -148,30 +152,36 @@ def as_server(connection: socket.socket, key: bytes) -> Link:
     Raises:
         LinkError: the client does not hold the key, or does not answer in time.
     """
-    connection.settimeout(HANDSHAKE_S)
-    hello = _receive(connection, len(MAGIC) + NONCE)
+    until_s = time.monotonic() + HANDSHAKE_S
+    hello = _receive(connection, len(MAGIC) + NONCE, until_s)
     if hello[: len(MAGIC)] != MAGIC:
         raise LinkError("a stranger spoke another protocol")
     mine = secrets.token_bytes(NONCE)
     both = hello[len(MAGIC) :] + mine
-    _send(connection, MAGIC + mine + _mac(key, b"server", both))
-    if not hmac.compare_digest(_receive(connection, MAC), _mac(key, b"client", both)):
+    _send(connection, MAGIC + mine + _mac(key, b"server", both), until_s)
+    if not hmac.compare_digest(_receive(connection, MAC, until_s), _mac(key, b"client", both)):
         raise LinkError("a client without the key was turned away")
     return Link(connection, _mac(key, b"server to client", both), _mac(key, b"client to server", both))
 
 
-def _send(connection: socket.socket, data: bytes) -> None:
+def _send(connection: socket.socket, data: bytes, until_s: float) -> None:
+    """All of it before an instant of ``monotonic``."""
     try:
+        connection.settimeout(_left_s(until_s))
         connection.sendall(data)
     except OSError as error:
         raise LinkError(f"link lost while sending: {error}") from error
 
 
-def _receive(connection: socket.socket, count: int) -> bytes:
-    """Exactly so many bytes; memory grows with what came, not with what was announced."""
+def _receive(connection: socket.socket, count: int, until_s: float) -> bytes:
+    """Exactly so many bytes before an instant of ``monotonic``; a timeout of the socket begins anew with every byte.
+
+    Memory grows with what came, not with what was announced.
+    """
     parts, missing = [], count
     while missing:
         try:
+            connection.settimeout(_left_s(until_s))
             part = connection.recv(min(missing, 1 << 20))
         except OSError as error:
             raise LinkError(f"link lost while receiving: {error}") from error
@@ -180,3 +190,15 @@ def _receive(connection: socket.socket, count: int) -> bytes:
         parts.append(part)
         missing -= len(part)
     return b"".join(parts)
+
+
+def _left_s(until_s: float) -> float:
+    """Time left; a timeout of 0 would mean not to wait at all.
+
+    Raises:
+        TimeoutError: there is none.
+    """
+    left_s = until_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError("timed out")
+    return left_s

@@ -15,7 +15,7 @@ from il_core.errors import DeviceError, IlError, SpecMismatchError
 from il_policy.serving.acting import WorkingPolicy
 from il_policy.serving.config import ServeConfig
 from il_policy.serving.policy import ServedPolicy
-from il_policy.serving.remote.codec import MAX_INSTRUCTION, pack, pack_chunk, unpack, window_from
+from il_policy.serving.remote.codec import MAX_INSTRUCTION, doubt_from, pack, pack_chunk, unpack, window_from
 from il_policy.serving.remote.link import Link, LinkError, as_server
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,9 @@ class _ToldLatency:
 class InferenceServer:
     """Accepts clients, a thread each; they take turns with the runtime.
 
-    Networks of ours are served to several robots at once. Of other policies, which remember what they saw, there is
-    one: it is the robot's that began last.
+    What doubt leads to is what a robot asks for, or what the server's configuration says where that is stricter; every
+    report says which. Networks of ours are served to several robots at once. Of other policies, which remember what
+    they saw, there is one: it is the robot's that began last.
     """
 
     def __init__(self, policy: WorkingPolicy, config: ServeConfig, key: bytes, host: str, port: int) -> None:
@@ -112,11 +113,15 @@ class InferenceServer:
             try:
                 if head.get("kind") == "start":
                     policy = self._begin(head, told)
-                    link.send(pack({"kind": "ready", "runtime": policy.runtime}, {}))
+                    link.send(_ready(policy))
                 elif head.get("kind") == "instruct" and policy is not None:
                     with self._turn_of(policy, told):
                         policy.instruct(_text(head, "instruction"))
-                    link.send(pack({"kind": "ready", "runtime": policy.runtime}, {}))
+                    link.send(_ready(policy))
+                elif head.get("kind") == "doubt" and policy is not None:
+                    with self._turn_of(policy, told):
+                        policy.doubt_as(doubt_from(head.get("doubt"), self._config))
+                    link.send(_ready(policy))
                 elif head.get("kind") == "plan" and policy is not None:
                     window = window_from(head, arrays)
                     told.ns = _count(head, "latency_ns")
@@ -138,11 +143,13 @@ class InferenceServer:
             step = "serve the checkpoint of that robot and task"
             raise SpecMismatchError("the server's policy", got=ours, expected=wanted, next_step=step)
         seed, text = _count(head, "seed"), _text(head, "instruction")
+        config = doubt_from(head.get("doubt"), self._config)
         with self._turn:
             policy: WorkingPolicy = self._policy
             if isinstance(policy, ServedPolicy):
-                policy = ServedPolicy(policy.parts, self._config, seed)
+                policy = ServedPolicy(policy.parts, config, seed)
             else:
+                policy.doubt_as(config)
                 policy.reset(seed)
                 self._holder = told
             policy.latency = told
@@ -160,6 +167,11 @@ class InferenceServer:
             if policy is self._policy and self._holder is not told:
                 raise DeviceError("another robot began a run with this policy, which serves one at a time")
             yield
+
+
+def _ready(policy: WorkingPolicy) -> bytes:
+    """The answer to settings that are in force now."""
+    return pack({"kind": "ready", "runtime": policy.runtime, "why_sure": policy.why_sure}, {})
 
 
 def _count(head: dict[str, Any], name: str) -> int:

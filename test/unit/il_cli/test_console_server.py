@@ -73,12 +73,12 @@ class RecorderHands:
 class World:
     """A running server and what is behind it."""
 
-    def __init__(self, *, is_always_asked: bool = False, **settings: object) -> None:
+    def __init__(self, *, is_always_asked: bool = False, token: str = TOKEN, **settings: object) -> None:
         config = ConsoleConfig(**{"port": 0, **settings})
         self.board = Board({"front": "/front", "wrist": "/wrist"})
         self.hands = RecorderHands(self.board)
         self.desk = Desk(self.board, self.hands, 2_000_000_000, time.monotonic_ns)
-        self.guard = Guard(TOKEN, "http", is_always_asked=is_always_asked)
+        self.guard = Guard(token, "http", is_always_asked=is_always_asked)
         self.server = ConsoleServer(config, self.guard, self.desk)
         self.server.start()
         self.host = f"127.0.0.1:{self.server.port}"
@@ -221,6 +221,25 @@ def test_the_token_is_shown_once_then_a_cookie_speaks(locked: World):
 def test_who_speaks_for_somebody_else_has_to_show_the_token(world: World):
     assert world.ask("GET", "/", X_Forwarded_For="192.168.1.77")[0] == 401
     assert world.ask("GET", "/", Forwarded="for=192.168.1.77")[0] == 401
+
+
+def test_a_proxy_that_adds_no_header_cannot_be_told_from_this_machine_unless_the_token_is_always_asked(
+    world: World, locked: World
+):
+    """As docs/console.md says: nginx's plain proxy_pass sends the address it connects to as Host, and nothing else."""
+    for of, status in ((world, 200), (locked, 401)):
+        asked = of.ask("POST", "/halt", b'{"id": "halt-proxy"}', Origin=of.origin, Connection="close")
+        assert asked[0] == status
+    assert (world.hands.done, locked.hands.done) == ([HALT], [])
+
+
+def test_who_needs_a_token_where_none_was_made_is_told_how_to_get_one():
+    world = World(token="")
+    try:
+        status, body, _ = world.ask("POST", "/login", Origin=world.origin, X_Forwarded_For="192.168.1.77")
+        assert status == 401 and b"start the console with --token-always" in body
+    finally:
+        world.server.close()
 
 
 def test_a_page_sees_the_state_and_its_commands_are_done_once(world: World):

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from il_cli import doctor
 
 GOOD = doctor.Finding("one", True, "there", required=True)
@@ -37,6 +39,15 @@ def test_a_probe_that_crashes_is_reported_not_raised():
 def test_a_probe_that_fails_tells_its_error():
     ok, found = doctor._probe("raise SystemExit('no display')")
     assert (ok, found) == (False, "no display")
+
+
+@pytest.mark.parametrize("found", ["SingleThreadedExecutor", "ModuleNotFoundError: No module named 'rclpy'"])
+def test_an_executor_on_which_1_khz_was_not_measured_is_noted_with_the_version_that_has_the_other(found):
+    noted = doctor.judge_executor(found.endswith("Executor"), found)
+    assert (noted.ok, noted.required, noted.found) == (False, False, found)
+    assert "7.1.4" in noted.remedy
+    assert doctor.judge_executor(True, "EventsExecutor").ok
+    assert doctor._executor in doctor.EXAMINATIONS
 
 
 def test_every_real_complaint_comes_with_a_remedy():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from il_cli.main import COMMANDS, run
-from il_core.config import load_robot
+from il_core.config import config_dir, load_robot
 
 LINK = (
     '<link name="l{k}"><inertial><mass value="1"/>'
@@ -47,6 +49,28 @@ def test_files_that_exist_are_kept_unless_forced(urdf, tmp_path, capsys):
     assert path.read_text() == "mine"
     assert run([*command, "--force", "--interface", "position"], COMMANDS) == 0
     assert "interface: position" in path.read_text()
+
+
+def test_nothing_is_written_into_an_installed_copy_until_the_sources_are_named(urdf, tmp_path, monkeypatch, capsys):
+    copy = tmp_path / "install" / "share" / "il_robot" / "config" / "robot"
+    copy.mkdir(parents=True)
+    monkeypatch.setattr("il_core.config.config_dir", lambda: copy.parent)  # as after `colcon build`
+    assert run(["robot", "new", str(urdf)], COMMANDS) == 1
+    assert "is an installed copy" in capsys.readouterr().err
+    assert not list(copy.iterdir())
+    monkeypatch.undo()
+    source = tmp_path / "src" / "config"
+    (source / "robot").mkdir(parents=True)
+    monkeypatch.setenv("IL_ROBOT_CONFIG", str(source))
+    assert run(["robot", "new", str(urdf)], COMMANDS) == 0
+    assert (source / "robot" / "my_arm.yaml").is_file() and (source / "control" / "my_arm.yaml").is_file()
+
+
+def test_a_camera_is_not_calibrated_into_an_installed_copy(tmp_path, capsys):
+    shutil.copytree(config_dir(), tmp_path / "share" / "il_robot" / "config")
+    robot = tmp_path / "share" / "il_robot" / "config" / "robot" / "fr3.yaml"
+    assert run(["calibrate-camera", "wrist", "--robot", str(robot)], COMMANDS) == 1  # before it looks for a graph
+    assert f"{robot}: is an installed copy" in capsys.readouterr().err
 
 
 def test_a_broken_urdf_is_one_sentence(tmp_path, capsys):

@@ -7,7 +7,16 @@ from dataclasses import replace
 import pytest
 
 from il_core import topics
-from il_core.bringup import BringUp, NodeView, RateMeter, TopicView, Transition, expected_topics
+from il_core.bringup import (
+    BringUp,
+    NodeView,
+    RateMeter,
+    TopicView,
+    Transition,
+    Verdict,
+    expected_topics,
+    watched_only,
+)
 from il_core.graph import GraphOptions, graph
 
 THERE = NodeView(is_there=True)
@@ -119,22 +128,56 @@ def test_pictures_of_a_foreign_driver_are_expected_under_its_names():
     assert remaps[ours] in expected_topics(described) and ours not in expected_topics(described)
 
 
-class TestRateMeter:
-    """Rate and age by the instants of arrival."""
+def test_pictures_that_are_not_received_count_as_long_as_somebody_publishes_them():
+    bringup = BringUp(graph("policy", GraphOptions(checkpoint="somewhere")))
+    nodes, color = {"controller": ACTIVE, "policy": INACTIVE}, topics.color("front")
+    shut = TopicView(None, None, ("sim_camera",), "published; pictures are not received")
+    assert bringup.judge(nodes, {**flowing(bringup), color: shut}).steps == {"policy": Transition.ACTIVATE}
+    assert shut.words == "published; pictures are not received"
+    reason = bringup.judge(nodes, {**flowing(bringup), color: replace(shut, publishers=())}).reasons["policy"]
+    assert f"waits for '{color}', never received, nobody publishes it" in reason
 
-    def test_a_steady_stream_has_its_rate(self):
+
+def test_nodes_that_are_only_watched_are_asked_for_nothing_and_missed_when_silent():
+    bringup = BringUp(watched_only(graph("record", TASK)))
+    nodes = {n.name: THERE for n in bringup.nodes}
+    assert bringup.judge(nodes, flowing(bringup)) == Verdict({}, {})
+    verdict = bringup.judge({**nodes, "teleop": NodeView()}, flowing(bringup, topics.EE_POSE))
+    assert not verdict.steps and verdict.reasons["teleop"] == "teleop is not running"
+    assert verdict.reasons["controller"].startswith("controller sends nothing on 'control/ee_pose'")
+
+
+class TestRateMeter:
+    """Rate and age by the numbers of the newest messages and the instants they came."""
+
+    def test_a_steady_stream_has_its_rate_though_few_of_its_messages_are_looked_at(self):
         meter = RateMeter()
-        for k in range(1, 301):
-            meter.add(k * 10_000_000)
-            if k % 20 == 0:
-                view = meter.view(k * 10_000_000)
-        assert view.rate_hz == pytest.approx(100.0)
-        assert view.age_s == 0.0 and view.silence == ""
+        for k in range(1, 11):  # looked at twice a second, a thousand messages a second
+            meter.add(b"sim", 700 + 500 * k, k * 500_000_000 - 1_000_000)
+            view = meter.view(k * 500_000_000)
+        assert view.rate_hz == pytest.approx(1000.0)
+        assert view.age_s == pytest.approx(0.001) and view.silence == "" and view.words == "1000.0 Hz"
 
     def test_a_stream_that_stopped_has_no_rate_and_an_age(self):
         meter = RateMeter()
-        meter.add(0)
+        meter.add(b"sim", 5, 0)
         for k in range(1, 31):
             view = meter.view(k * 100_000_000)
         assert view.rate_hz == 0.0
-        assert view.silence == "silent for 3.0 s"
+        assert view.silence == view.words == "silent for 3.0 s"
+
+    def test_publishers_are_counted_apart_and_one_that_restarts_costs_nothing(self):
+        meter = RateMeter()
+        for k in range(1, 21):
+            meter.add(*((b"left", 10 * k) if k % 2 else (b"right", 1000 + 10 * k)), at_ns=k * 100_000_000)
+            view = meter.view(k * 100_000_000)
+        assert view.rate_hz == pytest.approx(180.0, abs=10.0)  # each makes 20 in 0.2 s
+        before = meter.count
+        meter.add(b"left again", 1, 2_100_000_000)
+        assert meter.count == before + 1
+
+    def test_messages_without_numbers_have_an_age_and_no_invented_rate(self):
+        meter = RateMeter()
+        meter.add(b"", None, 1_000_000_000)
+        view = meter.view(1_200_000_000, ("driver",))
+        assert view.rate_hz is None and view.age_s == pytest.approx(0.2) and view.words == "messages come"

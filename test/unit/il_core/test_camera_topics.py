@@ -68,11 +68,16 @@ class TestGraph:
             arguments = spec.node(name).ros_arguments
             assert arguments[arguments.index(rule) - 1] == "-r"
         assert not spec.node("controller").remaps
+        description = spec.node("description")  # hears from the driver in which frame the pictures come
+        assert description.parameters["cameras"] == "zed"
+        assert description.remaps[topics.camera_info("wrist")] == "/wrist/zed_node/rgb/camera_info"
 
     def test_our_own_camera_node_comes_first_and_needs_no_rules(self):
         nodes = graph("record", GraphOptions(sim=False, cameras="camera_node")).nodes
         assert nodes[0].module == "il_teleop.ros.camera_node" and topics.depth("wrist") in nodes[0].topics
         assert not any(node.remaps for node in nodes)
+        described = graph("robot", GraphOptions(cameras="camera_node")).node("description")
+        assert not described.remaps and "cameras" not in described.parameters
 
     def test_simulated_and_real_cameras_exclude_each_other(self):
         with pytest.raises(ConfigError, match="'zed' and simulated ones exclude each other"):

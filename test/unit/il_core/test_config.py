@@ -7,7 +7,7 @@ from enum import Enum
 
 import pytest
 
-from il_core.config import config_dir, from_mapping, load_robot, load_setup, load_yaml
+from il_core.config import CONFIG_KEY, config_dir, from_mapping, load_robot, load_setup, load_yaml, require_source
 from il_core.errors import ConfigError
 
 
@@ -125,3 +125,34 @@ def test_a_robot_without_its_urdf_is_refused(tmp_path):
     (tmp_path / "fr3.yaml").write_text((config_dir() / "robot" / "fr3.yaml").read_text())
     with pytest.raises(ConfigError, match="cannot read urdf 'fr3.urdf'"):
         load_setup("pick_place", str(tmp_path / "fr3.yaml"))
+
+
+def test_configuration_is_read_where_the_variable_says(tmp_path, monkeypatch):
+    (tmp_path / "robot").mkdir()
+    (tmp_path / "robot" / "fr3.yaml").write_text("mine: 1")
+    monkeypatch.setenv(CONFIG_KEY, str(tmp_path))
+    assert config_dir() == tmp_path
+    with pytest.raises(ConfigError, match=f"{tmp_path}/robot/fr3.yaml: unknown key 'mine'"):
+        load_robot("fr3")
+    monkeypatch.setenv(CONFIG_KEY, str(tmp_path / "robot"))
+    with pytest.raises(ConfigError, match=r"\$IL_ROBOT_CONFIG: '.*robot' has no folder robot/; name the folder config"):
+        config_dir()
+
+
+def test_an_installed_copy_is_not_written_to_and_sources_are(tmp_path):
+    copy = tmp_path / "install" / "il_robot" / "share" / "il_robot"
+    file = copy / "config" / "robot" / "fr3.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("copied")
+    for path in (file, file.parent, file.with_name("new.yaml")):
+        with pytest.raises(
+            ConfigError, match=r"is an installed copy, .*expected a file of the sources; export IL_ROBOT"
+        ):
+            require_source(path)
+    link = tmp_path / "link.yaml"
+    link.symlink_to(file)
+    with pytest.raises(ConfigError, match="is an installed copy"):
+        require_source(link)
+    require_source(config_dir() / "robot" / "fr3.yaml")
+    (copy / "setup.py").touch()  # somebody's sources lie in a folder of that name
+    require_source(file)

@@ -22,8 +22,9 @@ from il_core.graph import (
     ros_environment,
     transport_profile,
 )
+from il_core.graph_spec import Place
 
-EVERYTHING = GraphOptions(checkpoint="somewhere", operator=True, manage=True)
+EVERYTHING = GraphOptions(checkpoint="somewhere", operator=True, manage=True, console=True)
 
 
 def names(job, **values):
@@ -144,6 +145,36 @@ def test_the_simulator_makes_the_time_that_the_others_follow():
     assert not [n for n in graph("all").nodes if {"use_sim_time", "publish_clock"} & set(n.parameters)]
 
 
+def test_in_a_namespace_time_is_its_own():
+    described = graph("all", GraphOptions(use_sim_time=True, checkpoint="c", namespace="cell/left", manage=True))
+    assert {n.name: n.remaps.get("/clock") for n in described.nodes} == {n.name: "clock" for n in described.nodes}
+    assert described.node("description").remaps == {"/tf": "tf", "/tf_static": "tf_static", "/clock": "clock"}
+    for alone in (GraphOptions(use_sim_time=True), GraphOptions(namespace="left")):
+        assert not [n.name for n in graph("record", alone).nodes if "/clock" in n.remaps]
+    joined = Place("cell/left", use_sim_time=True).ros_arguments
+    assert joined[joined.index("/clock:=/cell/left/clock") - 1] == "-r"
+    assert "/clock" not in " ".join(Place("left").ros_arguments + Place(use_sim_time=True).ros_arguments)
+
+
+def test_a_watcher_that_manages_nothing_is_told_so():
+    watched = graph("record", GraphOptions(monitor=True, task="push"))
+    assert watched.nodes[-1].name == "bringup"
+    assert watched.node("bringup").parameters == {"graph": "record", "task": "push", "manage": False}
+    assert not [n for n in watched.nodes if "autostart" in n.parameters]
+    both = graph("record", GraphOptions(monitor=True, manage=True))
+    assert [n.name for n in both.nodes].count("bringup") == 1 and "manage" not in both.node("bringup").parameters
+    assert "bringup" not in names("record")
+
+
+def test_the_console_is_part_of_any_graph_that_asks_for_it():
+    for job in GRAPHS:
+        assert "console" not in names(job)
+        assert names(job, console=True, manage=True)[-2:] == ["console", "bringup"]
+    page = graph("robot", GraphOptions(console=True, cameras="zed", robot="fr3", namespace="left")).node("console")
+    assert page.parameters == {"task": "pick_place", "robot": "fr3", "cameras": "zed"} and page.namespace == "left"
+    assert graph("robot", GraphOptions(console=True, manage=True)).node("bringup").parameters["console"] is True
+
+
 def test_managed_nodes_wait_for_the_manager_that_starts_last():
     described = graph("all", GraphOptions(manage=True, sim=False, cameras="camera_node", checkpoint="c"))
     waiting = [n.name for n in described.nodes if n.parameters.get("autostart") is False]
@@ -179,7 +210,7 @@ def test_a_parameter_file_with_a_misspelt_node_is_refused(tmp_path):
 
 def test_nothing_that_holds_or_is_the_arm_is_ever_started_again():
     again = {n.name for n in graph("all", EVERYTHING).nodes if n.at_end is AtEnd.RESPAWN}
-    assert again == {"sim_camera", "description", "teleop", "policy", "bringup"}
+    assert again == {"sim_camera", "description", "teleop", "policy", "console", "bringup"}
     assert graph("robot", GraphOptions(cameras="camera_node")).node("camera").at_end is AtEnd.RESPAWN
     assert graph("sim", GraphOptions(view=True)).node("sim_viewer").at_end is AtEnd.IGNORE
 
@@ -190,7 +221,7 @@ def test_only_options_that_make_a_difference_are_offered():
     assert everything - set(options_of("sim")) == {"sim", "device", "recordings", "checkpoint"}
     assert everything - set(options_of("policy")) == {"device", "recordings"}
     assert set(options_of("robot")) == {
-        "task", "robot", "cameras", "namespace", "use_sim_time", "params", "manage"
+        "task", "robot", "cameras", "namespace", "use_sim_time", "params", "manage", "monitor", "console"
     }  # fmt: skip
     with pytest.raises(ConfigError, match="unknown graph 'recrod'"):
         options_of("recrod")

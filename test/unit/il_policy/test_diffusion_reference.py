@@ -33,13 +33,17 @@ def test_whatever_the_number_of_steps_they_begin_at_pure_noise_and_get_finer_wit
         assert len(levels) == steps and levels[0] == train - 1 and levels[-1] >= 0
         assert all(lower < upper for upper, lower in pairwise(levels))
     assert visited_levels(train, train) == tuple(reversed(range(train)))
+    for steps in range(1, train + 1):
+        levels = visited_levels(train, steps, is_noise_estimated=True)
+        assert levels[0] == max(9 * train // 10, steps - 1) and levels[-1] >= 0
+        assert all(lower < upper for upper, lower in pairwise(levels))
 
 
 @pytest.fixture
 def evenly(monkeypatch):
     """Levels as the library chooses them: it has no quadratic ones, and its steps want them evenly spaced."""
 
-    def spaced(train, steps):
+    def spaced(train, steps, **_):
         return tuple(train - 1 - train // steps * i for i in range(steps))
 
     monkeypatch.setattr("il_policy.heads.diffusion.visited_levels", spaced)

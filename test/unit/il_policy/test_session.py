@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 from tiny_world import HOME, R_DOWN, make_setup
 
-from il_core.errors import NonFiniteError, StaleStreamError
+from il_core.errors import DeviceError, NonFiniteError, StaleStreamError
 from il_core.geometry import pose
 from il_core.types import ActionChunk, EePose
 from il_policy.session import PolicySession, Window
@@ -75,9 +76,12 @@ class SlowPolicy:
         self.allowed, self.entered = threading.Semaphore(0), threading.Semaphore(0)
         self.seeds: list[int] = []
         self.error: Exception | None = None
+        self.reset_error: Exception | None = None
 
     def reset(self, seed: int) -> None:
         self.seeds.append(seed)
+        if self.reset_error is not None:
+            raise self.reset_error
 
     def predict(self, window: Window) -> ActionChunk:
         self.entered.release()
@@ -95,9 +99,12 @@ class Rig:
         feed(session, 0)
         self._observation = session.aligner.observe(0)
         self.policy, self.got, self.arrived = SlowPolicy(), list[int](), threading.Semaphore(0)
+        self.delivery_error: Exception | None = None
         self.worker = InferenceWorker(self.policy, self._deliver, seed=10)  # type: ignore[arg-type]
 
     def _deliver(self, chunk: ActionChunk) -> None:
+        if self.delivery_error is not None:
+            raise self.delivery_error
         self.got.append(chunk.obs_ns)
         self.arrived.release()
 
@@ -149,5 +156,57 @@ def test_a_failing_inference_is_told_and_the_next_one_is_tried(session: PolicySe
     rig.policy.allowed.release()
     assert rig.arrived.acquire(timeout=WAIT_S)
     assert rig.worker.failure == ""
+    rig.worker.close()
+    assert rig.got == [2]
+
+
+def wait_for_failure(rig: Rig, words: str) -> None:
+    until = time.monotonic() + WAIT_S
+    while words not in rig.worker.failure and time.monotonic() < until:
+        time.sleep(0.002)
+    assert words in rig.worker.failure
+
+
+def test_a_plan_that_cannot_be_delivered_is_told_and_the_next_one_is_tried(session: PolicySession) -> None:
+    rig = Rig(session)
+    rig.worker.begin()
+    rig.delivery_error = AssertionError("no such kind of plan")
+    rig.submit_and_enter(1)
+    rig.policy.allowed.release()
+    wait_for_failure(rig, "inference failed: AssertionError('no such kind of plan')")
+    rig.delivery_error = None
+    rig.submit_and_enter(2)
+    rig.policy.allowed.release()
+    assert rig.arrived.acquire(timeout=WAIT_S)
+    rig.worker.close()
+    assert rig.got == [2] and rig.worker.failure == "" and rig.worker.chunks == 1
+
+
+def test_a_policy_that_cannot_begin_is_told_and_begins_with_the_next_window(session: PolicySession) -> None:
+    rig = Rig(session)
+    rig.worker.begin()
+    rig.policy.reset_error = DeviceError("no link")
+    rig.submit(1)
+    wait_for_failure(rig, "no link")
+    rig.policy.reset_error = None
+    rig.submit_and_enter(2)
+    rig.policy.allowed.release()
+    assert rig.arrived.acquire(timeout=WAIT_S)
+    rig.worker.close()
+    assert rig.policy.seeds == [11, 11] and rig.got == [2]
+
+
+def test_what_went_wrong_in_an_ended_run_is_no_failure_of_the_new_one(session: PolicySession) -> None:
+    rig = Rig(session)
+    rig.worker.begin()
+    rig.policy.error = DeviceError("of the first run")
+    rig.submit_and_enter(1)
+    rig.worker.begin()
+    rig.policy.allowed.release()
+    rig.submit_and_enter(2)  # the first has ended
+    assert rig.worker.failure == ""
+    rig.policy.error = None
+    rig.policy.allowed.release()
+    assert rig.arrived.acquire(timeout=WAIT_S)
     rig.worker.close()
     assert rig.got == [2]

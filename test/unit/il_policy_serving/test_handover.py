@@ -102,13 +102,18 @@ def test_equal_weights_average_poses_of_three_plans_like_the_mean():
     assert np.allclose(made.rows[:, 0, 3], 2.0)
 
 
-@given(seeds, st.floats(1.0, 10.0))
+@given(seeds, st.floats(1.0, 10.0), st.integers(1, 16))
 @settings(max_examples=20, deadline=None)
-def test_a_slowed_plan_takes_the_same_way_at_a_lower_speed(seed, factor):
+def test_a_slowed_plan_takes_the_same_way_at_a_lower_speed_after_the_rows_that_stay(seed, factor, kept):
     fast = plan(seed)
-    slow = slowed(fast, factor)
-    assert np.array_equal(slow.rows, fast.rows)
-    assert slow.dt_ns == int(DT * factor) and slow.start_ns == fast.start_ns
+    slow = slowed(fast, factor, kept)
+    assert np.allclose(slow.rows[:kept], fast.rows[:kept])
+    assert (slow.dt_ns, slow.start_ns, slow.horizon) == (DT, fast.start_ns, fast.horizon)
+    last_ns = fast.start_ns + (kept - 1) * DT
+    for j in range(kept, 16):
+        t_ns = last_ns + round((j - kept + 1) * DT / factor)
+        assert np.allclose(slow.rows[j], fast.at(t_ns), atol=1e-6)
+        assert slow.gripper_des[j] == pytest.approx(fast.gripper_at(t_ns), abs=1e-6)
 
 
 def test_braking_begins_on_the_plan_and_ends_at_rest():

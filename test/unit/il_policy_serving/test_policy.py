@@ -129,8 +129,10 @@ def policy_sha(folder: Path) -> str:
 @pytest.mark.parametrize("is_strange", [False, True])
 def test_doubt_slows_or_stops_the_plan_and_known_sights_do_not(policies, window, tmp_path, is_strange):
     folder = calibrated(policies["bc"][0], tmp_path, is_strange)
+    fast = il_policy.load(folder, config=ONNX).predict(window)
     slow = il_policy.load(folder, config=replace(ONNX, doubt=Doubt.SLOW))
-    assert slow.predict(window).dt_ns == (300_000_000 if is_strange else 100_000_000)
+    times = [min(fast.end_ns, fast.start_ns + round(j * fast.dt_ns / (3 if is_strange else 1))) for j in range(16)]
+    assert np.allclose(slow.predict(window).rows, [fast.at(t) for t in times])
     assert slow.report.is_in_doubt is is_strange and (slow.report.score > 1) is is_strange
     hold = il_policy.load(folder, config=replace(ONNX, doubt=Doubt.HOLD))
     first, second = consecutive(hold, window, 3)

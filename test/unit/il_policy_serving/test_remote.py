@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,50 @@ def test_strangers_get_nothing_and_others_are_served_on(server, setup, window, d
     robot = client(server, setup)
     assert robot.predict(window).horizon == 16
     robot.close()
+
+
+@pytest.mark.parametrize("said", [links.MAGIC, b""], ids=["the right magic", "anything"])
+def test_a_stranger_that_talks_slowly_is_hung_up_on_in_time(monkeypatch, said):
+    monkeypatch.setattr(links, "HANDSHAKE_S", 0.3)
+    mine, theirs = socket.socketpair()
+    is_over = threading.Event()
+
+    def trickle():
+        mine.sendall(said)
+        while not is_over.wait(0.05):  # each byte well within the time that one receive may take
+            mine.sendall(b"x")
+
+    slow = threading.Thread(target=trickle)
+    slow.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(LinkError, match="link lost while receiving: timed out"):
+            as_server(theirs, KEY)
+        assert 0.25 < time.monotonic() - began < 1.2
+    finally:
+        is_over.set()
+        slow.join()
+
+
+def test_a_message_that_trickles_in_is_given_up_in_time():
+    mine, theirs, a, b = pair()
+    mine.send(b"hello")
+    wire = b.recv(1000)
+    theirs.wait(0.2)
+    is_over = threading.Event()
+
+    def trickle():
+        for k in range(len(wire)):
+            if is_over.wait(0.05):
+                return
+            a.sendall(wire[k : k + 1])
+
+    slow = threading.Thread(target=trickle)
+    slow.start()
+    with pytest.raises(LinkError, match="link lost while receiving: timed out"):
+        theirs.receive()
+    is_over.set()
+    slow.join()
 
 
 def pair():

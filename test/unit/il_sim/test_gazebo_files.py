@@ -110,6 +110,7 @@ def test_ros2_control_runs_in_the_namespace_of_the_graph(setup, tmp_path):
     files = write_gazebo(setup, tmp_path, drive=Drive.ROS2_CONTROL, namespace="cell/left")
     plugin = ET.parse(files.world).getroot().find(".//plugin[@filename='gz_ros2_control-system']")
     assert plugin.findtext("ros/namespace") == "/cell/left"
+    assert "/clock:=/cell/left/clock" in [rule.text for rule in plugin.findall("ros/remapping")]
     nodes = set(yaml.safe_load(files.controllers.read_text()))
     assert nodes == {"/cell/left/controller_manager", "/cell/left/forward_effort_controller"}
     with pytest.raises(ConfigError, match="is no namespace"):
