@@ -66,7 +66,7 @@ def test_plans_come_over_the_link_and_stop_with_a_reason_when_it_is_lost(
         assert chunk.start_ns - chunk.obs_ns == 50_000_000 and chunk.horizon == sensors.setup.task.horizon - 1
     assert rig.session.diagnostics["policy"]["runtime"].startswith("remote torch")
     assert rig.session.diagnostics["policy"]["lead_ms"] == "150"
-    assert levels[-1] == DiagnosticStatus.OK
+    rig.session.wait(lambda: levels[-1] == DiagnosticStatus.OK, LIMIT_S, "no stream late, no plan missing")
     server.close()
     rig.wait_for("no inference server at 127.0.0.1")
     rig.session.wait(lambda: levels[-1] == DiagnosticStatus.ERROR, LIMIT_S, "an error, not a stream that is late")
