@@ -7,9 +7,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
@@ -39,7 +40,8 @@ from il_core.types import ArmState
 
 STATE_SILENCE_NS = 200_000_000  # without joint states for so long the operator is told
 LEAVING_NS = 300_000_000  # the joint damping brings the arm to rest in this time
-LEAVING_POLL_S = 0.0002
+LEAVING_POLL_S, CYCLE_S = 0.0002, 0.001
+FRESH_NS = 50_000_000  # damping that answers a state older than this would push instead of brake
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +181,24 @@ class ControllerNode(ManagedNode):
         end_ns = self._steady_ns() + LEAVING_NS
         while self._steady_ns() < end_ns:  # the executor waits for this transition, so states are taken here
             taken = self._states.handle.take_message(JointState, False)
-            if taken is None:
-                time.sleep(LEAVING_POLL_S)
-            else:
+            if taken is not None:
                 self._leave(taken[0])
-        if self._last is not None:
-            self._telemetry.command(self._cycle.rest(self._last[0]))  # the last word, even if the arm no longer talks
+            elif self._steady_ns() - self._heard_ns > FRESH_NS:
+                self._carry()
+                time.sleep(CYCLE_S)
+            else:
+                time.sleep(LEAVING_POLL_S)
+        self._carry()
         self._last = None
+
+    def _carry(self) -> None:
+        """The last word, which stays in force. How an arm moves that no longer talks is not known: it is not damped."""
+        if self._last is None:
+            return
+        state = self._last[0]
+        if self._steady_ns() - self._heard_ns > FRESH_NS:
+            state = replace(state, v=np.zeros_like(state.v))
+        self._telemetry.command(self._cycle.rest(state))
 
     def _leave(self, msg: JointState) -> None:
         """Answer a state without following anything; one that cannot be used is left out."""
@@ -195,7 +208,7 @@ class ControllerNode(ManagedNode):
                 return
             self._telemetry.command(self._cycle.rest(state))
             if self._last is not None:
-                self._last = (state, self._last[1])
+                self._last, self._heard_ns = (state, self._last[1]), self._steady_ns()
 
 
 def main() -> None:

@@ -182,12 +182,17 @@ def test_a_plan_with_nan_or_foreign_joints_is_refused_and_the_arm_holds(rig):
     assert seen["source"] == "hold"
 
 
-def test_silence_of_the_arm_is_reported_with_the_name_of_the_topic(rig):
+def test_silence_of_the_arm_is_reported_and_its_last_known_speed_is_not_damped_for_ever(rig):
     arm, process, node = rig
     seen = diagnostics_of(node)
     wait(lambda: arm.answers > 100, "controller answers states")
+    arm.v = np.full(7, 0.3)
+    wait(lambda: np.abs(arm.tau - gravity(arm.q)).max() > 1.0, "the motion is damped")
     arm.is_publishing = False
     wait(lambda: "no message on 'joint_states'" in seen.get("message", ""), "silence is reported")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
+    wait(lambda: np.abs(arm.tau - gravity(arm.q)).max() < 0.05, "the last word only carries the arm")
 
 
 def test_a_task_that_does_not_exist_is_one_line_and_exit_1():
