@@ -7,10 +7,12 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from types import FrameType
 
 import rclpy
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -33,6 +35,7 @@ CONTROL_PRIORITY, RECORDING_PRIORITY = 50, 20
 # A finite timeout, because the events executor without one hangs at full load (seen on rclpy 9.1.2);
 # short, because signals are acted on between two calls.
 SPIN_TIMEOUT_S = 0.1
+DELIVERY_S = 0.1  # longest wait at the end for readers to take the last words
 
 
 def try_realtime(priority: int) -> bool:
@@ -122,6 +125,16 @@ def _leave(node: Node | None) -> None:
         safe = getattr(node, "on_shutdown_safe", None)
         if safe is not None and rclpy.ok():
             safe()
+        if rclpy.ok():
+            _deliver(node)
         node.destroy_node()
     with contextlib.suppress(Exception):  # already shut down from outside: nothing left to do
         rclpy.try_shutdown()
+
+
+def _deliver(node: Node) -> None:
+    """Wait until reliable readers have taken the last words: a message dies with its publisher."""
+    end_s = time.monotonic() + DELIVERY_S
+    with contextlib.suppress(RuntimeError):  # a middleware that cannot tell
+        for publisher in node.publishers:
+            publisher.wait_for_all_acked(Duration(seconds=max(0.0, end_s - time.monotonic())))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from rclpy.clock import Clock, ClockType
-from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, Float64MultiArray, String
@@ -31,7 +30,6 @@ from il_sim.gazebo.ros2_control import urdf_with_control
 DIAGNOSTICS_S = 0.5
 SILENCE_NS = 500_000_000  # without joint states for so long the operator is told
 LEAVING_NS, QUIET_NS = 1_000_000_000, 50_000_000  # longest wait for the controller's last word; what tells it
-HEARD = Duration(nanoseconds=100_000_000)  # longest wait until a joint's topic has taken the last word
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +143,6 @@ class GazeboNode(Node):
         spin(self, lambda: self._steady_ns() > min(end_ns, self._commanded_ns + QUIET_NS))
         if self._side.phase is not Phase.WAITING:
             self._send(self._arm_out, self._side.rest()[: len(self._arm_out)])
-            for publisher in self._arm_out:  # a message dies with its publisher where nobody has taken it yet
-                publisher.wait_for_all_acked(HEARD)
 
 
 def main() -> None:

@@ -37,8 +37,8 @@ class Demo:
         self.plans = 0
         self.joints = wire.JointMap(load_setup("pick_place").robot)
         node = session.node
-        node.create_subscription(JointState, topics.JOINT_STATES, self._on_state, qos.LATEST)
-        node.create_subscription(JointState, topics.EFFORT_SETPOINT, self._on_effort, qos.LATEST)
+        node.create_subscription(JointState, topics.JOINT_STATES, self._on_state, qos.STREAM)
+        node.create_subscription(JointState, topics.EFFORT_SETPOINT, self._on_effort, qos.STREAM)
         node.create_subscription(MultiDOFJointTrajectory, topics.POSE_CHUNK, self._on_plan, qos.COMMAND)
         command = [sys.executable, "-c", DEMO, "demo", "--out", str(out), *options]
         self.process = subprocess.Popen(
