@@ -56,15 +56,20 @@ def try_realtime(priority: int) -> bool:
 
 
 class _StopFlag:
-    """Set by SIGINT or SIGTERM; the context stays valid, so that a last safe command can be sent."""
+    """Set by SIGINT or SIGTERM; the context stays valid, so that a last safe command can be sent.
+
+    A node that is still starting has commanded nothing: it is interrupted at once, however long its start would take.
+    """
 
     def __init__(self) -> None:
-        self.is_set = False
+        self.is_set, self.is_starting = False, True
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._set)
 
     def _set(self, number: int, frame: FrameType | None) -> None:
         self.is_set = True
+        if self.is_starting:
+            raise KeyboardInterrupt
 
 
 def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
@@ -94,6 +99,7 @@ def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
         start = getattr(node, "start", None)  # managed nodes: configure and activate
         if start is not None:
             start()
+        stop.is_starting = False
         spin(node, lambda: stop.is_set)
     except IlError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -104,6 +110,7 @@ def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
         log.exception("unexpected error; the node stops in its safe state")
         return 1
     finally:
+        stop.is_starting = False
         _leave(node)
     return 0
 

@@ -168,11 +168,7 @@ class Ear:
 
 def asked(session, kind, service, request):
     """Answer to a service request."""
-    client = session.node.create_client(kind, service)
-    session.wait(client.service_is_ready, LIMIT_S, f"service '{service}'")
-    future = client.call_async(request)
-    session.wait(future.done, LIMIT_S, f"answer of '{service}'")
-    return future.result()
+    return session.call(kind, service, request, LIMIT_S)  # asks twice: on a busy machine an answer may get lost
 
 
 def lifecycle_state(session, node):

@@ -89,3 +89,33 @@ def test_a_bad_parameter_is_one_clear_line_and_exit_1(parameter, words):
     assert process.returncode == 1
     assert words in err
     assert "Traceback" not in err
+
+
+SLOW = """
+import sys, time
+from rclpy.node import Node
+from il_core.ros.node import run
+
+class Slow(Node):
+    def __init__(self):
+        super().__init__("slow")
+
+    def start(self):
+        print("loading", flush=True)
+        time.sleep(60.0)
+
+    def on_shutdown_safe(self):
+        print("safe", flush=True)
+
+sys.exit(run(Slow))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_node_that_is_still_loading_leaves_at_once(number):
+    command, environment = [sys.executable, "-c", SLOW], {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE) as process:
+        read_until(process, "loading")
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+        assert "safe" in process.stdout.read()
