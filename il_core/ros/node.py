@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import ClassVar
 
 import rclpy
 from rclpy.duration import Duration
@@ -56,20 +57,33 @@ def try_realtime(priority: int) -> bool:
 
 
 class _StopFlag:
-    """Set by SIGINT or SIGTERM; the context stays valid, so that a last safe command can be sent.
+    """Set by SIGINT or SIGTERM; the context stays valid, so that a last safe command can be sent."""
 
-    A node that is still starting has commanded nothing: it is interrupted at once, however long its start would take.
-    """
+    is_interrupting: ClassVar[bool] = False  # see interruptible()
 
     def __init__(self) -> None:
-        self.is_set, self.is_starting = False, True
+        self.is_set = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._set)
 
     def _set(self, number: int, frame: FrameType | None) -> None:
         self.is_set = True
-        if self.is_starting:
+        if _StopFlag.is_interrupting:
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """What may take long, and may be left in the middle when the node is told to stop, such as loading a network.
+
+    Raises:
+        KeyboardInterrupt: it was told to stop.
+    """
+    _StopFlag.is_interrupting = True
+    try:
+        yield
+    finally:
+        _StopFlag.is_interrupting = False
 
 
 def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
@@ -99,7 +113,6 @@ def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
         start = getattr(node, "start", None)  # managed nodes: configure and activate
         if start is not None:
             start()
-        stop.is_starting = False
         spin(node, lambda: stop.is_set)
     except IlError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -110,7 +123,6 @@ def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
         log.exception("unexpected error; the node stops in its safe state")
         return 1
     finally:
-        stop.is_starting = False
         _leave(node)
     return 0
 

@@ -22,7 +22,7 @@ from il_core.ros import convert, qos
 from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Level
 from il_core.ros.lifecycle import ManagedNode
-from il_core.ros.node import run
+from il_core.ros.node import interruptible, run
 from il_core.ros.params import Parameters
 from il_core.types import ActionChunk
 from il_core.wire import JointMap
@@ -120,7 +120,8 @@ class PolicyNode(ManagedNode):
         setup = load_setup(params.task, params.robot or None)
         serving = load_serve_config(params.serving)
         self._doubt_params = Parameters(self, ServeConfig, default=serving, names=DOUBT, on_change=self._doubt)
-        self._policy = make_policy(params, setup, self._doubt_params.value)
+        with interruptible():
+            self._policy = make_policy(params, setup, self._doubt_params.value)
         self._wait_ns = wait_ns(serving)
         self._session = PolicySession(setup.task)
         self._late, self._reason = 0, ""

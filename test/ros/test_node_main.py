@@ -94,15 +94,16 @@ def test_a_bad_parameter_is_one_clear_line_and_exit_1(parameter, words):
 SLOW = """
 import sys, time
 from rclpy.node import Node
-from il_core.ros.node import run
+from il_core.ros.node import interruptible, run
 
 class Slow(Node):
     def __init__(self):
         super().__init__("slow")
 
     def start(self):
-        print("loading", flush=True)
-        time.sleep(60.0)
+        with interruptible():
+            print("loading", flush=True)
+            time.sleep(60.0)
 
     def on_shutdown_safe(self):
         print("safe", flush=True)
