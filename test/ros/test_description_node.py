@@ -35,6 +35,25 @@ pytestmark = pytest.mark.ros
 HAS_TF = importlib.util.find_spec("tf2_msgs") is not None
 
 
+class TFMessage:
+    """Stands in for that of tf2_msgs, which the wheels of ROS lack."""
+
+    def __init__(self, transforms):
+        self.transforms = transforms
+
+
+def described(sent):
+    """Class of a description node that appends topic and transforms to ``sent`` instead of publishing them."""
+
+    class Described(description_node.DescriptionNode):
+        def create_publisher(self, kind, topic, profile, **more):
+            if kind is not TFMessage:
+                return super().create_publisher(kind, topic, profile, **more)
+            return SimpleNamespace(publish=lambda msg: sent.append((topic, msg.transforms)))
+
+    return Described
+
+
 def test_the_description_reaches_who_comes_late_and_frames_follow_the_joints():  # noqa: PLR0915 - one start of the node
     setup = load_setup("pick_place")
     robot, description = setup.robot, describe_setup(setup)
@@ -111,22 +130,12 @@ def test_frames_go_out_as_tf_where_tf2_msgs_is_installed(monkeypatch):
     """With a stand-in for its message: the wheels of ROS have no tf2_msgs."""
     sent = []
 
-    class TFMessage:
-        def __init__(self, transforms):
-            self.transforms = transforms
-
-    class Described(description_node.DescriptionNode):
-        def create_publisher(self, kind, topic, profile, **more):
-            if kind is not TFMessage:
-                return super().create_publisher(kind, topic, profile, **more)
-            return SimpleNamespace(publish=lambda msg: sent.append((topic, msg.transforms)))
-
     monkeypatch.setattr(description_node, "tf_message", lambda: TFMessage)
     setup = load_setup("pick_place")
     q = np.array(setup.robot.q_home_rad) + 0.1
     state = ArmState(1_700_000_000_123_000_000, q, np.zeros(7), np.zeros(7), 0.5)
     rclpy.init(args=["--ros-args", "-p", "task:=pick_place"], signal_handler_options=SignalHandlerOptions.NO)
-    node = Described()
+    node = described(sent)()
     try:
         node._on_state(serialize_message(joint_state_msg(state, JointMap(setup.robot))))
         node._show()
@@ -152,16 +161,7 @@ def test_frames_of_a_camera_driver_are_put_where_the_robots_file_has_the_camera(
     """With a stand-in for TFMessage, as above; the driver tells more of its frame a moment later."""
     sent, heard = [], []
 
-    class TFMessage:
-        def __init__(self, transforms):
-            self.transforms = transforms
-
-    class Described(description_node.DescriptionNode):
-        def create_publisher(self, kind, topic, profile, **more):
-            if kind is not TFMessage:
-                return super().create_publisher(kind, topic, profile, **more)
-            return SimpleNamespace(publish=lambda msg: sent.append((topic, msg.transforms)))
-
+    class Listening(described(sent)):
         def create_subscription(self, kind, topic, callback, profile, **more):
             if kind is TFMessage or kind is CameraInfo:
                 heard.append((topic, callback))
@@ -171,7 +171,7 @@ def test_frames_of_a_camera_driver_are_put_where_the_robots_file_has_the_camera(
     monkeypatch.setattr(description_node, "tf_message", lambda: TFMessage)
     arguments = ["-p", "task:=pick_place", "-p", "cameras:=zed"]
     rclpy.init(args=["--ros-args", *arguments], signal_handler_options=SignalHandlerOptions.NO)
-    node = Described()
+    node = Listening()
     try:
         said = dict(heard)
         assert set(said) == {topics.camera_info("front"), topics.camera_info("wrist"), topics.TF_STATIC}
