@@ -59,7 +59,8 @@ class Supervisor:
             GraphError: a node could not be started; those already started are stopped again.
             SecurityError: secure mode is asked for and cannot be kept.
         """
-        require_security(os.environ, [node.name for node in self._graph.nodes])
+        nodes = self._graph.nodes
+        require_security(os.environ, [node.name for node in nodes], nodes[0].namespace if nodes else "")
         self.log_dir.mkdir(parents=True, exist_ok=True)
         remove_dead_segments(time.time())  # of runs that were killed: each holds 16 MB of RAM
         try:

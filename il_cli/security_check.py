@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from il_core.errors import SecurityError
-from il_core.security import COMMAND, ENABLE, KEYSTORE, enclave, is_wanted, missing_files, secured
+from il_core.security import COMMAND, ENABLE, KEYSTORE, enclave, is_wanted, misfit, missing_files, secured
 
 HOW_TO = "docs/security.md says how"
 PROBE_TIMEOUT_S = 60.0
@@ -80,15 +80,16 @@ def probe_middleware(environment: Mapping[str, str]) -> Verdict:
     return judge(done.returncode, done.stdout)
 
 
-def require_security(environment: Mapping[str, str], nodes: Iterable[str]) -> None:
+def require_security(environment: Mapping[str, str], nodes: Iterable[str], namespace: str = "") -> None:
     """Refuse to go on where secure mode is asked for and cannot be kept; do nothing where it is not asked for.
 
     Args:
         environment: Variables that say whether, and where the keystore is.
         nodes: Nodes that will run.
+        namespace: Theirs, without slashes around; empty means none.
 
     Raises:
-        SecurityError: no DDS-Security in the middleware, no keystore, or files missing in it.
+        SecurityError: no DDS-Security in the middleware, no keystore, files missing in it, or made for another arm.
     """
     if not is_wanted(environment):
         return
@@ -101,8 +102,17 @@ def require_security(environment: Mapping[str, str], nodes: Iterable[str]) -> No
     keystore = environment.get(KEYSTORE, "")
     if not keystore or not Path(keystore).is_dir():
         raise SecurityError(f"secure mode needs {KEYSTORE}, a folder; got '{keystore}'; {HOW_TO} to make one")
-    if missing := missing_files(Path(keystore), [COMMAND, *nodes]):
+    processes = [COMMAND, *nodes]
+    if missing := missing_files(Path(keystore), processes):
         raise SecurityError(
             f"keystore {keystore} lacks {len(missing)} files, the first is {missing[0]}; "
             f"make its enclaves with `ros2 security generate_artifacts`; {HOW_TO}"
         )
+    domain = int(environment.get("ROS_DOMAIN_ID") or 0)
+    for process in processes:
+        permissions = Path(keystore) / "enclaves" / enclave(process).lstrip("/") / "permissions.p7s"
+        if why := misfit(permissions.read_text(errors="replace"), process, namespace, domain):
+            raise SecurityError(
+                f"{permissions} {why}: '{process}' would hear and reach nobody. Make a policy and a keystore for each "
+                f"arm (`il security policy --namespace`), or let {KEYSTORE} name the other one; {HOW_TO}"
+            )

@@ -81,7 +81,7 @@ def describe(
         nodes = graph(name, options_from_text({**given, **fixed})).nodes
         first = list(before(context) if callable(before) else before)
         foreign = [a.given_name for a in first if isinstance(a, OrderedNode) and a.given_name]
-        require_security(context.environment, [*foreign, *(node.name for node in nodes)])
+        require_security(context.environment, [*foreign, *(node.name for node in nodes)], nodes[0].namespace)
         shared = _added(context.environment, ros_environment(context.environment))
         environment: list[Any] = [SetEnvironmentVariable(k, v) for k, v in shared.items()]
         if context.environment.get(CONFIG_KEY):

@@ -21,6 +21,7 @@ from il_cli.security_policy import (
     relative_name,
     rules_of,
 )
+from il_core import security
 from il_core.config import config_dir
 from il_core.errors import ConfigError, SecurityError
 from il_core.graph import CAMERA_NODE, GRAPHS, GraphOptions, graph
@@ -300,6 +301,23 @@ def test_missing_keys_are_refused_where_the_middleware_can(monkeypatch, tmp_path
         SecurityError, match=r"lacks 12 files, the first is .*/enclaves/il_robot/il/identity_ca.cert.pem"
     ):
         require_security({**wanted, "ROS_SECURITY_KEYSTORE": str(tmp_path)}, ["sim"])
+
+
+def test_a_keystore_of_another_arm_is_refused_before_anything_starts(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        "il_cli.security_check.probe_middleware", lambda environment: judge(1, "could not find all security files")
+    )
+    for process in ("il", "sim"):
+        folder = tmp_path / "enclaves" / "il_robot" / process
+        folder.mkdir(parents=True)
+        for name in security.ENCLAVE_FILES:
+            (folder / name).write_text(f"<id>0</id><topic>rr/left/{process}/get_parametersReply</topic>")
+    wanted = {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_KEYSTORE": str(tmp_path)}
+    require_security(wanted, ["sim"], "left")
+    with pytest.raises(SecurityError, match=r"/sim/permissions.p7s is for namespace 'left', not 'right': 'sim' would"):
+        require_security(wanted, ["sim"], "right")
+    with pytest.raises(SecurityError, match="is for ROS_DOMAIN_ID 0, not 5"):
+        require_security({**wanted, "ROS_DOMAIN_ID": "5"}, ["sim"], "left")
 
 
 def test_the_command_writes_the_policy_and_refuses_a_namespace_without_slash(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Secure mode: who asks for it, what each process is told, which keys are missing."""
 
+import pytest
+
 from il_core import security
 
 
@@ -24,6 +26,33 @@ def test_each_process_gets_its_own_enclave_and_never_the_permissive_strategy():
         "ROS_SECURITY_STRATEGY": "Enforce",
         "ROS_SECURITY_ENCLAVE_OVERRIDE": "/il_robot/controller",
     }
+
+
+def permissions(namespace, domain):
+    """As `ros2 security generate_artifacts` writes them."""
+    space = f"{namespace}/" if namespace else ""
+    topics = f"<topic>rr/{space}sim/get_parametersReply</topic><topic>rt/{space}joint_states</topic>"
+    return f"MIME-Version: 1.0\n\n<domains>\n<id>{domain}</id>\n</domains><topics>{topics}</topics>"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "domain", "why"),
+    [
+        ("left", 7, ""),
+        ("left", 0, "is for ROS_DOMAIN_ID 7, not 0"),
+        ("", 7, "is for namespace 'left', not ''"),
+        ("left/upper", 7, "is for namespace 'left', not 'left/upper'"),
+    ],
+)
+def test_permissions_of_another_arm_are_recognised(namespace, domain, why):
+    assert security.misfit(permissions("left", 7), "sim", namespace, domain) == why
+
+
+def test_permissions_without_a_namespace_are_recognised_and_the_command_may_speak_everywhere():
+    assert security.misfit(permissions("", 0), "sim", "", 0) == ""
+    assert security.misfit(permissions("", 0), "sim", "left", 0) == "is for namespace '', not 'left'"
+    assert security.misfit(permissions("left", 0).replace("/sim/", "/il/"), "il", "right", 0) == ""
+    assert security.misfit("no permissions of ours", "sim", "left", 0) == ""
 
 
 def test_every_missing_key_is_named(tmp_path):
