@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from il_cli.place import Namespace, SimTime
+from il_core.errors import DeviceError
 
 
 def latency(
@@ -32,7 +35,6 @@ def latency(
 
     from il_cli.ros.session import Session
     from il_core.config import load_setup
-    from il_core.errors import DeviceError
     from il_core.graph import ros_environment
     from il_core.graph_spec import Place
     from il_core.ros.clock import RosClock
@@ -53,11 +55,15 @@ def latency(
 
     def signal(name: str) -> measure.Array:
         times, rows = recorder.stream(name)
-        return np.column_stack([times, measure.first_component(rows)])
+        return np.column_stack([times, measure.components(rows, 1)])
 
     arm = signal(EE)
-    action = measure.estimate(signal(TARGET), arm, longest_s)
-    cameras = {c: measure.estimate_camera(arm, *recorder.stream(c), longest_s) for c in setup.task.cameras}
+    with _named("wanted pose and tool"):
+        action = measure.estimate(signal(TARGET), arm, longest_s)
+    cameras = {}
+    for camera in setup.task.cameras:
+        with _named(f"tool and camera '{camera}'"):
+            cameras[camera] = measure.estimate_camera(arm, *recorder.stream(camera), longest_s)
     found = measure.Latencies({c: d.ms for c, d in cameras.items()}, percentiles(recorder.state_ms, 50)[0], action.ms)
     out.parent.mkdir(parents=True, exist_ok=True)
     measure.save(out, found)
@@ -67,3 +73,12 @@ def latency(
     typer.echo(f"{out}; in force where `latencies` of a serving configuration names it:")
     for line in measure.uses(found):
         typer.echo(f"- {line}")
+
+
+@contextlib.contextmanager
+def _named(signals: str) -> Iterator[None]:
+    """Say of which signals an error tells."""
+    try:
+        yield
+    except DeviceError as error:
+        raise DeviceError(f"{signals}: {error}") from error

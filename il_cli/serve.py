@@ -67,7 +67,7 @@ def serve(
         task=task, robot=robot, checkpoint=str(checkpoint.resolve()), namespace=namespace, use_sim_time=use_sim_time
     )
     node = graph("policy", options).node("policy")
-    typer.echo("serving; start planning: ros2 service call /policy/enable std_srvs/srv/SetBool '{data: true}'")
+    typer.echo("loading; once it is ready: ros2 service call /policy/enable std_srvs/srv/SetBool '{data: true}'")
     sys.stdout.flush()
     arguments = [sys.executable, "-m", node.module, *node.ros_arguments, *extra]
     environment = secured(node_environment(os.environ), node.name)

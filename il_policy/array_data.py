@@ -15,6 +15,7 @@ from il_policy.arrays import ArraySpec, small
 from il_policy.augment.pixels import augment_pixels
 from il_policy.config import AugmentConfig, Difficulty, Language, TrainConfig
 from il_policy.evaluate import OpenLoopError, errors, summed
+from il_policy.pictures import on_disk
 from il_policy.policy import ChunkMaker, ChunkModel
 from il_policy.windows import Batch, EpisodeArrays, Noise, WindowSet, action_rows, spread
 
@@ -54,7 +55,7 @@ class ArrayDataset(WindowSet):
             config: Which pictures are looked at (``observe.rgb``), and how small.
 
         Raises:
-            EpisodeError: no episode is left, or one lacks a column or picture.
+            EpisodeError: no episode is left, one lacks a column or picture, or pictures do not fit on the disk.
             ConfigError: a setting needs what columns do not have.
         """
         check_settings(config)
@@ -62,7 +63,7 @@ class ArrayDataset(WindowSet):
         usable = [e for e in episodes if e.outcome in (Outcome.SUCCESS, Outcome.UNLABELLED)]
         if not usable:
             raise EpisodeError("dataset", f"none of {len(episodes)} episodes is a success; record demonstrations")
-        self.arrays = [self._arrays(e, config) for e in usable]
+        self.arrays = on_disk(self._arrays(e, config) for e in usable)
 
     def _arrays(self, episode: ArrayEpisode, config: TrainConfig) -> EpisodeArrays:
         """One episode; windows before its first step repeat that step, as in acting."""

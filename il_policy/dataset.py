@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from il_policy.curriculum import difficulty, quality_weight
 from il_policy.encoders.pixels import PixelReader
 from il_policy.evaluate import OpenLoopError, open_loop
 from il_policy.joint_codec import Codec, JointCodec, joint_targets, make_codec
+from il_policy.pictures import on_disk
 from il_policy.policy import ChunkModel, ChunkPolicy
 from il_policy.transforms import GRIPPER, JITTER, STATE, TOOL, ObservationEncoder
 from il_policy.windows import Batch, EpisodeArrays, WindowSet, action_rows, spread
@@ -87,21 +88,26 @@ class ChunkDataset(WindowSet):
             on_episode: Told after each episode how many were read; pictures take a while.
 
         Raises:
-            EpisodeError: no episode is left.
+            EpisodeError: no episode is left, or their pictures do not fit on the disk.
             ConfigError: the wrench shall be observed, and an episode has none.
         """
         self.setup = setup
         self.encoder = ObservationEncoder(setup, config.observed_ticks, config.observe)
         self._reader = PixelReader(setup, config.observe) if config.observe.has_pixels else None
         self.codec = make_codec(setup, config.action_encoding)
-        self.arrays: list[EpisodeArrays] = []
-        count = 0
-        for count, episode in enumerate(episodes, start=1):
-            if episode.outcome in (Outcome.SUCCESS, Outcome.UNLABELLED):
-                self.arrays.append(self._judged(episode, config))
-            on_episode(count)
+        self._read = 0
+        self.arrays = on_disk(self._usable(episodes, config, on_episode))
         if not self.arrays:
-            raise EpisodeError("dataset", f"none of {count} episodes is a success; record demonstrations")
+            raise EpisodeError("dataset", f"none of {self._read} episodes is a success; record demonstrations")
+
+    def _usable(
+        self, episodes: Iterable[Episode], config: TrainConfig, on_episode: Callable[[int], None]
+    ) -> Iterator[EpisodeArrays]:
+        """Episodes to learn from, one at a time."""
+        for self._read, episode in enumerate(episodes, start=1):
+            if episode.outcome in (Outcome.SUCCESS, Outcome.UNLABELLED):
+                yield self._judged(episode, config)
+            on_episode(self._read)
 
     def _judged(self, episode: Episode, config: TrainConfig) -> EpisodeArrays:
         """One episode as numbers, with what its notes say about it."""

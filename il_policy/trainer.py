@@ -69,9 +69,9 @@ class Trainer:
             found = f"there are {len(dataset.arrays)} episodes and val_fraction is {config.val_fraction:g}"
             step = "have four or more and val_fraction above 0, or set patience=0"
             raise ConfigError("patience", f"counts validations, and no episode is held out: {found}; {step}")
-        self.data = dataset.batch(train)
+        self.data = dataset.pool(train)
         self.sampler = dataset.sampler(train, config.curriculum)
-        self.val_data = dataset.batch(held_out) if held_out else None
+        self.val_data = dataset.pool(held_out) if held_out else None
         self.transfer = Transfer((), ())
         self.origin = Origin(episodes=len(dataset.arrays))
         self._build(teacher, start)

@@ -1,4 +1,4 @@
-"""Training samples of several episodes in memory: input vectors, windows of actions, pictures."""
+"""Training samples of several episodes: input vectors, windows of actions, pictures."""
 
 from __future__ import annotations
 
@@ -73,6 +73,42 @@ class Batch:
         return Batch(self.inputs[chosen], self.action[chosen], self.is_pad[chosen], pixels, views)
 
 
+class Pictures:
+    """Rows of several arrays one behind the other, without a copy of all of them."""
+
+    def __init__(self, parts: Sequence[NDArray[Any]]) -> None:
+        """Take the arrays, (N, ...) each."""
+        self._parts = parts
+        self._ends = np.cumsum([len(part) for part in parts])
+        self._begins = self._ends - [len(part) for part in parts]
+
+    def __getitem__(self, chosen: Tensor | slice) -> Tensor:
+        """Copy of some rows, in that order."""
+        rows = np.arange(self._ends[-1])[chosen if isinstance(chosen, slice) else chosen.numpy()]
+        which = np.searchsorted(self._ends, rows, side="right")
+        out = np.empty((len(rows), *self._parts[0].shape[1:]), self._parts[0].dtype)
+        for k, (part, row) in enumerate(zip(which, rows - self._begins[which], strict=True)):
+            out[k] = self._parts[part][row]
+        return torch.from_numpy(out)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool(Batch):
+    """All windows of a training; their pictures are read when some are taken.
+
+    Attributes:
+        pictures: What encoders look at, by name; ``pixels`` are empty.
+    """
+
+    pictures: Mapping[str, Pictures] = field(default_factory=dict)
+
+    def take(self, chosen: Tensor | slice) -> Batch:
+        """Some of the windows with their pictures, in that order."""
+        pixels = {name: rows[chosen] for name, rows in self.pictures.items()}
+        taken = Batch.take(self, chosen)
+        return Batch(taken.inputs, taken.action, taken.is_pad, pixels, taken.views)
+
+
 Noise = Callable[[Batch, torch.Generator], Batch]
 
 
@@ -135,14 +171,18 @@ class WindowSet:
         return sorted(order[n_val:]), sorted(order[:n_val])
 
     def batch(self, episode_indices: Sequence[int]) -> Batch:
-        """All samples of some episodes as one batch."""
+        """All samples of some episodes as one batch, pictures and all."""
+        return self.pool(episode_indices).take(slice(None))
+
+    def pool(self, episode_indices: Sequence[int]) -> Pool:
+        """All samples of some episodes; pictures stay where they are."""
         chosen = [self.arrays[i] for i in episode_indices]
-        return Batch(
+        return Pool(
             torch.from_numpy(np.concatenate([a.inputs for a in chosen])).float(),
             torch.from_numpy(np.concatenate([a.actions for a in chosen])).float(),
             torch.from_numpy(np.concatenate([a.is_pad for a in chosen])),
-            {k: torch.from_numpy(np.concatenate([a.pixels[k] for a in chosen])) for k in chosen[0].pixels},
-            {k: torch.from_numpy(np.concatenate([a.views[k] for a in chosen])).float() for k in chosen[0].views},
+            views={k: torch.from_numpy(np.concatenate([a.views[k] for a in chosen])).float() for k in chosen[0].views},
+            pictures={k: Pictures([a.pixels[k] for a in chosen]) for k in chosen[0].pixels},
         )
 
 

@@ -5,69 +5,21 @@ from __future__ import annotations
 import ast
 import re
 import shlex
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import pytest
 import yaml
 
+from docs.blocks import NEEDS, ROOT, SHELLS, WRITTEN, blocks, place, shell_blocks
 from docs.generate import PAGES, commands
 from docs.launch_arguments import OF_LAUNCH, executables, launch_arguments, launch_files
 from docs.markdown import slug
 from il_cli.main import COMMANDS, run
 
-ROOT = Path(__file__).parents[1]
-WRITTEN = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/decisions/*.md")])
 ALL = sorted([*WRITTEN, *ROOT.glob("docs/reference/*.md"), ROOT / "config/robot/README.md"])
-NEEDS = {"setup", "time", "ros", "hardware"}  # docs/README.md says what they mean
-FENCE = re.compile(r"(?:<!-- test: (?P<swaps>.*?) -->\n)?^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.M | re.S)
 # Pages that use what docs/first_policy.md makes come after it.
 RUN_FIRST = "first_policy.md"
 ENDLESS = {"up", "console", "serve", "teleop", "record", "replay", "demo", "infer-server", "view", "latency", "doctor"}
-
-
-def place(path):
-    return path.relative_to(ROOT).as_posix()
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its language, what it needs, its lines, and what a test changes to be quick."""
-
-    page: Path
-    language: str
-    needs: frozenset[str]
-    body: str
-    swaps: tuple[tuple[str, str], ...]
-
-    @property
-    def lines(self):
-        """Commands, continued lines joined, comments left out."""
-        joined = self.body.replace("\\\n", " ")
-        return [" ".join(words) for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
-
-    @property
-    def quick_lines(self):
-        text = self.body.replace("\\\n", " ")
-        for old, new in self.swaps:
-            assert old in text, f"{place(self.page)}: '{old}' is not in the block that its comment changes"
-            text = text.replace(old, new)
-        return [words for line in text.splitlines() if (words := shlex.split(line, comments=True))]
-
-
-@cache
-def blocks(page):
-    found = []
-    for match in FENCE.finditer(page.read_text()):
-        language, *needs = match["info"].split() or [""]
-        swaps = tuple(tuple(s.split(" -> ")) for s in (match["swaps"] or "").split("; ") if s)
-        found.append(Block(page, language, frozenset(needs), match["body"], swaps))
-    return found
-
-
-def shell_blocks(*, is_run):
-    return [b for p in WRITTEN for b in blocks(p) if b.language in ("sh", "bash") and bool(b.needs) is not is_run]
 
 
 def anchors(text):
@@ -183,8 +135,8 @@ def test_a_dead_link_and_a_dead_anchor_are_found():
 
 @pytest.mark.parametrize("page", WRITTEN, ids=place)
 def test_every_command_exists_with_its_options(page):
-    shells = [b for b in blocks(page) if b.language in ("sh", "bash")]
-    assert {need for b in shells for need in b.needs} <= NEEDS
+    shells = [b for b in blocks(page) if b.language in SHELLS]
+    assert [b.name for b in shells if len(b.needs) > 1 or not b.needs <= NEEDS] == []
     assert [w for b in shells for line in b.body.replace("\\\n", " ").splitlines() if (w := wrong_command(line))] == []
     prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
     inline = re.findall(r"`(il [a-z][^`]*)`", prose)
@@ -231,10 +183,9 @@ def scratch(tmp_path_factory):
 
 def test_the_commands_that_need_nothing_work_as_written(scratch, monkeypatch):
     monkeypatch.chdir(scratch)
-    pages = sorted({b.page for b in shell_blocks(is_run=True)}, key=lambda p: (p.name != RUN_FIRST, p))
-    assert RUN_FIRST in [p.name for p in pages]
-    runnable = shell_blocks(is_run=True)
-    found = [(b, words) for p in pages for b in runnable if b.page == p for words in b.quick_lines]
+    runnable = sorted(shell_blocks(), key=lambda b: (b.page.name != RUN_FIRST, b.page))
+    assert runnable[0].page.name == RUN_FIRST
+    found = [(b, shlex.split(line, comments=True)) for b in runnable for line in b.lines]
     for block, words in found:  # before any is run: one that never ends would start a graph
         is_quick = words[0] == "il" and words[1] not in ENDLESS and (words[1] != "sim" or "--record" in words)
         assert is_quick, f"{place(block.page)}: say what {words} needs, behind `sh`; docs/README.md"

@@ -136,6 +136,7 @@ class PolicyNode(ManagedNode):
         """Be ready to plan; planning starts with the service."""
         self.create_service(SetBool, topics.POLICY_ENABLE, self._on_enable)
         self.create_timer(POLL_S, self._poll)
+        self.get_logger().info(f"ready ({self._policy.runtime}); plans once '{topics.POLICY_ENABLE}' is called")
 
     def deactivate(self) -> None:
         """No chunk is published any more when this returns: the controller holds where the last plan ends."""

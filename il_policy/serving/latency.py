@@ -6,8 +6,10 @@ the stream, such as the marker's place in the picture. The delay is where they a
 
 .. math:: \hat d = \arg\max_d \ \mathrm{corr}\big(r(t - d),\ m(t)\big),
 
-refined below one sample by a parabola through the three highest values (Boucher and Hassab, IEEE TASSP 1981).
-Universal Manipulation Interface (Chi et al., RSS 2024, appendix) measures its latencies in the same way.
+with the multiple correlation where the stream has several numbers (a picture is a curved function of where the arm is,
+which one component cannot follow), refined below one sample by a parabola through the three highest values (Boucher
+and Hassab, IEEE TASSP 1981). Universal Manipulation Interface (Chi et al., RSS 2024, appendix) measures its latencies
+in the same way.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from il_policy.serving.config import Actions, ServeConfig
 Array = NDArray[np.float64]
 GRID_HZ = 1000.0  # both signals are brought to this grid: finer than any delay that matters
 LEAST_CORRELATION = 0.8  # below, the signals are not the same motion
+LEAST_PEAK = 0.05  # by which the best delay has to beat the usual one: circles and slow motion fit with every delay
+PICTURE_COMPONENTS = 3  # more would fit any motion with any delay
 LEAST_S = 1.0  # of common time
 LEAST_SAMPLES = 16
 
@@ -77,18 +81,19 @@ def estimate(reference: Array, measured: Array, longest_s: float = 1.0) -> Delay
 
     Args:
         reference: Times and values, (N, 2) [s, any unit]; times rise.
-        measured: The same motion through the stream, (M, 2); sign and scale do not matter.
+        measured: The same motion through the stream, times and K numbers of it, (M, 1 + K); sign and scale do not
+            matter.
         longest_s: Delays looked for, from 0 to this [s].
 
     Raises:
         DeviceError: too short, no motion, or not the same motion; says which.
     """
     for name, signal in (("reference", reference), ("measured", measured)):
-        if signal.ndim != 2 or signal.shape[1] != 2 or len(signal) < LEAST_SAMPLES:
+        if signal.ndim != 2 or signal.shape[1] < 2 or len(signal) < LEAST_SAMPLES:
             raise DeviceError(f"{name} signal has {len(signal)} samples, need {LEAST_SAMPLES}; record longer")
         if not np.isfinite(signal).all() or (np.diff(signal[:, 0]) <= 0).any():
             raise DeviceError(f"{name} signal: times must rise and values be finite; check the clocks")
-        if np.ptp(signal[:, 1]) < 1e-9:
+        if np.ptp(signal[:, 1:], axis=0).max() < 1e-9:
             raise DeviceError(f"{name} signal does not move; move the arm, or what the camera sees")
     begin = max(reference[0, 0] + longest_s, measured[0, 0])
     end = min(reference[-1, 0], measured[-1, 0])
@@ -97,9 +102,11 @@ def estimate(reference: Array, measured: Array, longest_s: float = 1.0) -> Delay
             f"the signals share {max(0.0, end - begin):.1f} s, need {LEAST_S + longest_s:.1f}; record longer"
         )
     t = np.arange(begin, end, 1 / GRID_HZ)
-    seen = _unit(np.interp(t, measured[:, 0], measured[:, 1]))
+    seen = np.stack([np.interp(t, measured[:, 0], column) for column in measured[:, 1:].T], axis=1)
+    basis, _ = np.linalg.qr(seen - seen.mean(0))
     lags = np.arange(int(longest_s * GRID_HZ) + 1) / GRID_HZ
-    scores = np.array([abs(float(_unit(np.interp(t - d, reference[:, 0], reference[:, 1])) @ seen)) for d in lags])
+    moved = (_unit(np.interp(t - d, reference[:, 0], reference[:, 1])) for d in lags)
+    scores = np.array([float(np.linalg.norm(basis.T @ x)) for x in moved])
     k = int(scores.argmax())
     if scores[k] < LEAST_CORRELATION:
         raise DeviceError(
@@ -107,6 +114,11 @@ def estimate(reference: Array, measured: Array, longest_s: float = 1.0) -> Delay
         )
     if k == len(lags) - 1:
         raise DeviceError(f"the delay is {longest_s:.1f} s or more; raise --longest-s, or check the clocks")
+    if scores[k] - np.median(scores) < LEAST_PEAK:
+        raise DeviceError(
+            f"correlation {scores[k]:.2f} at the best delay, {np.median(scores):.2f} at a usual one: too slow or too "
+            "regular; move faster, to and fro and not in circles"
+        )
     offset = 0.0
     if 0 < k:
         a, b, c = scores[k - 1 : k + 2]
@@ -121,8 +133,8 @@ def _unit(x: Array) -> Array:
     return x / max(float(np.linalg.norm(x)), 1e-12)
 
 
-def first_component(rows: Array) -> Array:
-    """The motion that most of many numbers share: their first principal component over time, (N,).
+def components(rows: Array, count: int) -> Array:
+    """The motions that most of many numbers share: their first principal components over time, (N, count).
 
     Rows may be tool positions (N, 3), joint positions (N, nq), or pictures made small and flat (N, pixels): what
     moves most in front of a camera is the arm.
@@ -134,30 +146,11 @@ def first_component(rows: Array) -> Array:
         raise DeviceError(f"{len(rows)} samples, need {LEAST_SAMPLES}; check that the stream runs")
     centred = rows - rows.mean(0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    return np.asarray(centred @ directions[0])
-
-
-def centroid(pictures: Array) -> Array:
-    """Where in the picture something differs from the picture's own usual, (N, 2): linear in a thing's motion.
-
-    For a camera that stands still; where the camera moves, everything differs and the first component of the
-    pictures themselves is the better witness.
-
-    Args:
-        pictures: Rows made by :func:`small`, (N, cells * cells).
-    """
-    cells = int(np.sqrt(pictures.shape[1]))
-    change = np.abs(pictures - np.median(pictures, axis=0))
-    change[change < 0.2 * change.max()] = 0.0  # noise of all cells together would pull to the middle
-    total = change.sum(1)
-    places = np.array([[i, j] for i in range(cells) for j in range(cells)], dtype=np.float64)
-    found = change @ places / np.maximum(total, 1e-12)[:, None]
-    found[total == 0] = found[total > 0].mean(0) if (total > 0).any() else 0.0
-    return found
+    return np.asarray(centred @ directions[:count].T)
 
 
 def estimate_camera(reference: Array, times: Array, pictures: Array, longest_s: float = 1.0) -> Delay:
-    """Delay of a camera behind a reference motion (N, 2), by the better of two witnesses.
+    """Delay of a camera behind a reference motion (N, 2), whether it stands or moves with the arm.
 
     Args:
         reference: As in :func:`estimate`.
@@ -166,18 +159,9 @@ def estimate_camera(reference: Array, times: Array, pictures: Array, longest_s: 
         longest_s: Delays looked for [s].
 
     Raises:
-        DeviceError: neither shows the motion; says why.
+        DeviceError: they do not show the motion; says why.
     """
-    found: list[Delay] = []
-    reason: DeviceError | None = None
-    for witness in (pictures, centroid(pictures)):
-        try:
-            found.append(estimate(reference, np.column_stack([times, first_component(witness)]), longest_s))
-        except DeviceError as error:
-            reason = error
-    if not found and reason is not None:
-        raise reason
-    return max(found, key=lambda d: d.correlation)
+    return estimate(reference, np.column_stack([times, components(pictures, PICTURE_COMPONENTS)]), longest_s)
 
 
 def small(rgb: NDArray[np.uint8], cells: int = 16) -> Array:

@@ -1,10 +1,8 @@
 """gazebo.launch.py, started as people start it; stand-ins take the place of Gazebo, its bridge and ros2_control."""
 
-import json
 import os
 import shutil
 import signal
-import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -26,54 +24,8 @@ from il_sim.gazebo.arm_side import ArmSide  # noqa: E402
 from il_sim.gazebo.config import load_gazebo_config  # noqa: E402
 
 TASK = "draw_symbol"
-PACKAGES = {"ros_gz_bridge": "parameter_bridge", "controller_manager": "spawner"}
-EMPTY = ("gz_ros2_control", "forward_command_controller")
 GRAPH = ["bringup", "teleop", "recorder", "description", "controller"]
 GRAPH += ["gazebo_camera", "gazebo", "gazebo_bridge", "gazebo_server"]
-LIMIT_S = 30.0
-
-
-class StandIns:
-    """The programs of others, and what they have written down."""
-
-    def __init__(self, folder):
-        self.folder, self.prefix = folder / "seen", folder / "prefix"
-        self.folder.mkdir()
-        self._program(self.prefix / "bin" / "gz", "gz")
-        index = self.prefix / "share/ament_index/resource_index/packages"
-        index.mkdir(parents=True)
-        for package in (*PACKAGES, *EMPTY):
-            (index / package).touch()
-        for package, executable in PACKAGES.items():
-            self._program(self.prefix / "lib" / package / executable, executable)
-
-    def _program(self, path, name):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        script = Path(__file__).with_name("gazebo_stand_in.py")
-        path.write_text(f'#!/bin/sh\nexec {sys.executable} {script} {name} "$@"\n')
-        path.chmod(0o755)
-
-    def seen(self, name):
-        file = self.folder / f"{name}.json"
-        return json.loads(file.read_text()) if file.exists() else {}
-
-    def wait(self, condition, what, launched):
-        end = time.monotonic() + LIMIT_S
-        while not condition():
-            launched.check()
-            assert time.monotonic() < end, f"{what}: not within {LIMIT_S} s; {launched.text()[-2000:]}"
-            time.sleep(0.05)
-
-
-@pytest.fixture
-def others(tmp_path, monkeypatch):
-    found = StandIns(tmp_path)
-    monkeypatch.setenv("GAZEBO_STAND_IN", str(found.folder))
-    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{found.prefix}{os.pathsep}{os.environ['AMENT_PREFIX_PATH']}")
-    monkeypatch.setenv("PATH", f"{found.prefix / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    for name in ("GZ_IP", "GZ_PARTITION"):
-        monkeypatch.delenv(name, raising=False)
-    return found
 
 
 def assert_gone(pids):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from il_core.errors import ConfigError, DeviceError
-from il_policy.serving.latency import Latencies, estimate, estimate_camera, first_component, load, save, small
+from il_policy.serving.latency import Latencies, components, estimate, estimate_camera, load, save, small
 
 
 def motion(t):
@@ -63,6 +63,14 @@ def test_a_delay_beyond_the_search_is_not_reported_as_its_end():
         estimate(slow, late, longest_s=0.3)
 
 
+@pytest.mark.parametrize("seconds_around", [1.3, 60.0])
+def test_circles_and_slow_motion_fit_with_every_delay_and_are_refused(seconds_around):
+    t, w = np.arange(0, 8, 0.01), 2 * np.pi / seconds_around
+    seen = np.column_stack([t, np.cos(w * (t - 0.1)), np.sin(w * (t - 0.1))])
+    with pytest.raises(DeviceError, match="too slow or too regular; move faster, to and fro and not in circles"):
+        estimate(np.column_stack([t, np.sin(w * t)]), seen, longest_s=0.5)
+
+
 def test_the_configuration_survives_the_disk_and_impossible_values_do_not(tmp_path):
     path = tmp_path / "latency.yaml"
     found = Latencies({"front": 101.5, "wrist": 66.0}, 2.0, 95.0)
@@ -73,22 +81,23 @@ def test_the_configuration_survives_the_disk_and_impossible_values_do_not(tmp_pa
         load(path)
 
 
-def test_the_delay_of_a_camera_is_found_from_pictures_of_a_moving_spot():
+@pytest.mark.parametrize("reach_px", [3, 9, 13])  # within a cell or two, and across most of the picture
+def test_the_delay_of_a_camera_is_found_from_pictures_of_a_moving_spot(reach_px):
     t_arm, t_camera, delay_s = np.arange(0, 6, 0.01), np.arange(0, 6, 1 / 30), 0.1
     arm = np.column_stack([0.1 * motion(t_arm), 0.02 * np.cos(t_arm), 0 * t_arm])
 
     def picture(t):
         rgb = np.full((48, 64, 3), 60, np.uint8)
-        u = np.arange(64) - (28 + 9 * motion(t - delay_s))  # edges within a pixel, as a lens makes them
+        u = np.arange(64) - (30 + reach_px * motion(t - delay_s))  # edges within a pixel, as a lens makes them
         rgb[16:32] += (190 * np.clip(4.5 - np.abs(u), 0, 1)).astype(np.uint8)[None, :, None]
         return rgb
 
     pictures = np.array([small(picture(t)) for t in t_camera])
-    reference = np.column_stack([t_arm, first_component(arm)])
+    reference = np.column_stack([t_arm, components(arm, 1)])
     found = estimate_camera(reference, t_camera, pictures)
     assert found.ms == pytest.approx(100, abs=10)
 
 
 def test_one_sample_has_no_motion():
     with pytest.raises(DeviceError, match="1 samples, need 16; check that the stream runs"):
-        first_component(np.zeros((1, 3)))
+        components(np.zeros((1, 3)), 1)
