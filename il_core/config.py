@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import types
 import typing
@@ -134,6 +135,9 @@ def _convert(hint: Any, value: Any, source: str) -> Any:  # noqa: ANN401 - any Y
     return _convert_scalar(hint, value, source)
 
 
+_POWER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # numbers of YAML 1.2 that PyYAML takes for words: 1e-3
+
+
 def _convert_scalar(hint: Any, value: Any, source: str) -> Any:  # noqa: ANN401 - any YAML value
     """Check one number, string, flag or enum member."""
     if isinstance(hint, type) and issubclass(hint, Enum):
@@ -142,6 +146,8 @@ def _convert_scalar(hint: Any, value: Any, source: str) -> Any:  # noqa: ANN401 
         except ValueError:
             options = [str(m.value) for m in hint]
             raise ConfigError(source, f"unknown value '{value}'; {nearest(str(value), options)}") from None
+    if hint is float and isinstance(value, str) and _POWER.fullmatch(value):
+        value = float(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         if value != value or abs(value) == float("inf"):
             raise ConfigError(source, f"expected a finite number, got {value}")

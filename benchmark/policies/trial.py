@@ -21,6 +21,7 @@ from il_core.stats import percentiles, wilson95
 UNSEEN_SEED = 100_000  # demonstrations use small seeds: these scenes were never shown
 # Raised when a head comes from noise to chunks in another way: what was measured before is not the same any more.
 SAMPLING = {"diffusion": 2, "one_step": 2}
+NETWORKS = {"rnn": 2}  # the same of networks
 LATENCY_MS = 100.0  # of inference, one tick: what a policy on a small computer needs
 
 
@@ -74,6 +75,8 @@ def settings_of(recipe: Recipe, task: str, demonstrations: int, teacher: Recipe 
     } | ({"edition": edition(task)} if edition(task) else {})
     if config.head.value in SAMPLING:
         values["sampling"] = SAMPLING[config.head.value]
+    if config.network.kind.value in NETWORKS:
+        values["network"] = NETWORKS[config.network.kind.value]
     return values | ({"teacher": settings_of(teacher, task, demonstrations)} if teacher else {})
 
 

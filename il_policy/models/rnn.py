@@ -2,7 +2,8 @@
 
 Hochreiter and Schmidhuber, "Long short-term memory", 1997; as a policy body: Mandlekar et al., "What
 matters in learning from offline human demonstrations", CoRL 2021 (BC-RNN). The rows of a plan are all
-known at once, so the writer runs in both directions.
+known at once, so the writer runs in both directions, and each row is told its number: recurrence alone
+learns to count only slowly.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class ChunkRnn(nn.Module):
         self.read = nn.LSTM(layout.state_dim, width, depth, batch_first=True) if layout.history_dim else None
         context = rest + TIME_DIM + (width if self.read is not None else 0)
         self.enter = nn.Sequential(nn.Linear(context, width), nn.Mish())
-        self.write = nn.LSTM(action_dim + width, width, depth, batch_first=True, bidirectional=True)
+        self.write = nn.LSTM(action_dim + width + TIME_DIM, width, depth, batch_first=True, bidirectional=True)
         self.leave = nn.Sequential(nn.LayerNorm(2 * width), nn.Linear(2 * width, out_dim))
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
@@ -48,4 +49,5 @@ class ChunkRnn(nn.Module):
         if self.read is not None:
             parts.append(self.read(history)[0][:, -1])  # what is remembered after the newest tick
         context = self.enter(torch.cat(parts, dim=-1))[:, None].expand(-1, x.shape[1], -1)
-        return self.leave(self.write(torch.cat([x, context], dim=-1))[0])
+        rows = sinusoidal(torch.arange(x.shape[1], device=x.device), TIME_DIM).expand(len(x), -1, -1)
+        return self.leave(self.write(torch.cat([x, context, rows], dim=-1))[0])

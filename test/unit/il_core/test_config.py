@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import pytest
+import yaml
 
 from il_core.config import CONFIG_KEY, config_dir, from_mapping, load_robot, load_setup, load_yaml, require_source
 from il_core.errors import ConfigError
@@ -46,6 +47,12 @@ def test_values_become_the_types_of_the_dataclass():
     assert from_mapping(Outer, {**GOOD, "ages": None}, "f").ages is None
 
 
+@pytest.mark.parametrize("text", ["1e-3", "1.e-3", "+0.1E-2", ".1e-2", "1e-03"])
+def test_powers_of_ten_are_numbers_with_and_without_a_point(text):
+    got = from_mapping(Outer, {**GOOD, "inner": {"size_m": yaml.safe_load(text)}}, "f")
+    assert got.inner.size_m == pytest.approx(0.001)
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -61,6 +68,8 @@ def test_values_become_the_types_of_the_dataclass():
         ({"many": {"size_m": 1}}, "f: many: expected a list"),
         ({"many": [{"size_m": 1}, {}]}, r"f: many\[1\]: missing key 'size_m'"),
         ({"ages": {"a": "old"}}, "f: ages.a: expected float, got 'old'"),
+        ({"ages": {"a": "1e"}}, "f: ages.a: expected float, got '1e'"),
+        ({"ages": {"a": "1e999"}}, "f: ages.a: expected a finite number, got inf"),
         ({"ages": [1]}, "f: ages: expected a mapping"),
     ],
 )
