@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from il_core.arrays import ArrayEpisode
+from il_core.arrays import ArrayEpisode, LazyPictures
 from il_core.errors import EpisodeError, nearest
 from il_teleop.dataset.foreign import RawEpisode
 from il_teleop.dataset.lerobot_in import LeRobotFolder
@@ -28,7 +28,7 @@ def read_columns(
         observations: Columns of numbers that a policy sees; none = all below ``obs/``, or that begin with
             ``observation``.
         action: Column of what was done; empty = ``actions`` or ``action``.
-        pictures: Keys of colour pictures to read; they are held in memory. Their names lose what is common:
+        pictures: Keys of colour pictures; they are read when somebody asks for them. Their names lose what is common:
             ``obs/agentview_image`` becomes ``agentview_image``, ``observation.images.top`` becomes ``top``.
 
     Raises:
@@ -44,15 +44,18 @@ def read_columns(
             raise EpisodeError(path, f"has no column '{column}'; {nearest(column or 'action', known)}")
     if not chosen and not pictures:
         raise EpisodeError(path, f"says of no column that it is observed; name some of {sorted(known)}")
-    return [_episode(source.episode(i), chosen, acted, pictures) for i in range(len(source))]
+    keys = {picture_name(key): key for key in pictures}
+    if missing := [key for key in pictures if key not in source.pictures]:
+        raise EpisodeError(path, f"has no pictures '{missing[0]}'; {nearest(missing[0], list(source.pictures))}")
+    return [_episode(source.episode(i), chosen, acted, keys) for i in range(len(source))]
 
 
-def _episode(raw: RawEpisode, observations: Sequence[str], action: str, pictures: Sequence[str]) -> ArrayEpisode:
+def _episode(raw: RawEpisode, observations: Sequence[str], action: str, keys: Mapping[str, str]) -> ArrayEpisode:
     return ArrayEpisode(
         raw.name,
         {column: raw.numbers(column) for column in observations},
         raw.numbers(action),
-        {picture_name(key): np.stack(list(raw.rgb(key))) for key in pictures},
+        LazyPictures(tuple(keys), lambda name: np.stack(list(raw.rgb(keys[name])))),
         raw.rate_hz,
         raw.outcome,
         raw.instruction,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import il_policy
-from il_core.arrays import ArrayEpisode
+from il_core.arrays import ArrayEpisode, LazyPictures
 from il_core.errors import CheckpointError, ConfigError, EpisodeError, ShapeError
 from il_core.store.tables import parquet_bytes
 from il_policy import generic
@@ -139,6 +140,42 @@ def pictured(n=6):
     rng = np.random.default_rng(0)
     pictures = {"top": rng.integers(0, 255, (n, 20, 30, 3), dtype=np.uint8)}
     return ArrayEpisode("seen", {"x": np.arange(n) / n}, rng.normal(size=(n, 2)), pictures)
+
+
+def test_pictures_of_a_file_are_read_one_set_at_a_time(tmp_path):
+    shown = [np.random.default_rng(k).integers(0, 255, (30, 84, 84, 3), np.uint8) for k in range(40)]
+    with h5py.File(tmp_path / "demos.hdf5", "w") as file:
+        for k, pictures in enumerate(shown):
+            demo = file.create_group(f"data/demo_{k}")
+            demo["obs/eye_image"], demo["obs/x"], demo["actions"] = pictures, np.zeros((30, 1)), np.zeros((30, 2))
+    episodes = read_columns(tmp_path / "demos.hdf5", ["obs/x"], pictures=["obs/eye_image"])
+    assert dict(episodes[7].pictures).keys() == {"eye_image"}
+    np.testing.assert_array_equal(episodes[7].pictures["eye_image"], shown[7])
+    config = replace(CONFIG, observe=ObserveConfig(rgb=("eye_image",), side=16))
+    tracemalloc.start()
+    data = ArrayDataset(episodes, spec_of(episodes), config)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.4 * sum(pictures.nbytes for pictures in shown)
+    assert data.batch([7]).pixels["rgb.eye_image"].shape == (30, 3, 16, 16)
+    with pytest.raises(EpisodeError, match="has no pictures 'obs/eye_imag'; did you mean 'obs/eye_image'"):
+        read_columns(tmp_path / "demos.hdf5", ["obs/x"], pictures=["obs/eye_imag"])
+
+
+@pytest.mark.parametrize(
+    ("pictures", "problem"),
+    [
+        (np.zeros((2, 5, 5, 3), np.uint8), "3 actions, but 2 pictures 'eye'"),
+        (np.zeros((3, 5, 5), np.uint8), r"pictures 'eye' are \(3, 5, 5\) uint8, expected \(N, H, W, 3\) uint8"),
+        (np.zeros((3, 5, 5, 3)), "pictures 'eye' are .* float64, expected"),
+    ],
+)
+def test_wrong_pictures_are_told_when_they_are_read(pictures, problem):
+    late = ArrayEpisode("seen", {}, np.zeros((3, 2)), LazyPictures(["eye"], lambda name: pictures))
+    with pytest.raises(EpisodeError, match=problem):
+        late.pictures["eye"]
+    with pytest.raises(KeyError):
+        late.pictures["ear"]
 
 
 def test_pictures_noise_heads_and_exports_go_the_same_way_as_with_an_arm(tmp_path):
