@@ -108,7 +108,7 @@ def require_security(environment: Mapping[str, str], nodes: Iterable[str], names
             f"keystore {keystore} lacks {len(missing)} files, the first is {missing[0]}; "
             f"make its enclaves with `ros2 security generate_artifacts`; {HOW_TO}"
         )
-    domain = int(environment.get("ROS_DOMAIN_ID") or 0)
+    domain = environment.get("ROS_DOMAIN_ID") or "0"
     for process in processes:
         permissions = Path(keystore) / "enclaves" / enclave(process).lstrip("/") / "permissions.p7s"
         if why := misfit(permissions.read_text(errors="replace"), process, namespace, domain):

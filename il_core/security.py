@@ -78,20 +78,20 @@ def missing_files(keystore: Path, nodes: Iterable[str]) -> list[Path]:
     return [folder / name for folder in folders for name in ENCLAVE_FILES if not (folder / name).is_file()]
 
 
-def misfit(permissions: str, node: str, namespace: str, domain: int) -> str:
+def misfit(permissions: str, node: str, namespace: str, domain: str) -> str:
     """Why permissions are another arm's: DDS would keep the node alone in the graph, without a word.
 
     Args:
         permissions: Text of ``permissions.p7s``, which is signed but not encrypted.
         node: Name of the node; COMMAND may speak in every namespace.
         namespace: Of the node, without slashes around; empty means none.
-        domain: ROS domain.
+        domain: ROS domain, as in ROS_DOMAIN_ID.
 
     Returns:
         A clause, empty where the permissions fit or cannot be told.
     """
     ids = re.findall(r"<id>\s*(\d+)\s*</id>", permissions)
-    if ids and str(domain) not in ids:
+    if ids and domain not in ids:
         return f"is for ROS_DOMAIN_ID {', '.join(sorted(set(ids)))}, not {domain}"
     made_for = re.findall(rf"<topic>rr/(?:(\S+)/)?{node}/get_parametersReply</topic>", permissions)
     if node == COMMAND or not made_for or namespace in made_for:

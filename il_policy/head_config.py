@@ -78,16 +78,19 @@ class GmmConfig:
     Attributes:
         modes: Components.
         min_std: Least standard deviation in training, in normalised units; keeps the likelihood bounded.
+        max_std: Largest one. A wider component would cover several ways, and its mean lies between them.
         low_noise: Whether plans are the mean of the chosen component instead of a draw from it.
     """
 
     modes: int = 5
     min_std: float = 0.03
+    max_std: float = 0.1
     low_noise: bool = True
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _check(1 <= self.modes <= MAX_COUNT and self.min_std > 0, "need 1 <= modes <= 4096 and min_std > 0")
+        is_sound = 1 <= self.modes <= MAX_COUNT and 0 < self.min_std < self.max_std
+        _check(is_sound, "need 1 <= modes <= 4096 and 0 < min_std < max_std")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from il_core.spec import digest as spec_digest
 from il_core.stats import percentiles, wilson95
 
 UNSEEN_SEED = 100_000  # demonstrations use small seeds: these scenes were never shown
-# Raised when a head comes from noise to chunks in another way: what was measured before is not the same any more.
-SAMPLING = {"diffusion": 2, "one_step": 2}
+# Raised when a head learns, or comes from noise to chunks, in another way: what was measured before is not the same.
+SAMPLING = {"diffusion": 2, "one_step": 2, "gmm": 2}
 NETWORKS = {"rnn": 2}  # the same of networks
 LATENCY_MS = 100.0  # of inference, one tick: what a policy on a small computer needs
 

@@ -4,7 +4,8 @@ r"""A mixture of Gaussians over chunks: one mode per way of doing the task.
 
 Bishop, "Mixture density networks", 1994; as a policy with means drawn without noise at evaluation:
 Mandlekar et al., "What matters in learning from offline human demonstrations", CoRL 2021. A component
-spans the whole chunk, so that one plan does not mix two ways.
+spans the whole chunk, so that one plan does not mix two ways. Spreads are bounded on both sides,
+without the upper one a wide component takes both ways, and its mean leads between them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from il_policy.head_config import GmmConfig
 from il_policy.heads.base import ChunkHead, Sizes
@@ -41,18 +41,24 @@ class GmmHead(ChunkHead):
         out = network(blank, torch.zeros(len(cond), device=cond.device), cond)
         out = out.unflatten(-1, (self._config.modes, -1)).transpose(1, 2)  # (B, K, H, 2 D + 1)
         mean, spread = out[..., :-1].chunk(2, dim=-1)
-        return out[..., -1].mean(-1).log_softmax(-1), mean, softplus(spread) + self._config.min_std
+        c = self._config
+        return out[..., -1].mean(-1).log_softmax(-1), mean, c.min_std + (c.max_std - c.min_std) * spread.sigmoid()
 
     def loss(
         self, network: nn.Module, action: Tensor, is_pad: Tensor, cond: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """Negative log-likelihood per number, padding left out; ``generator`` is not needed here."""
+        """Negative log-likelihood per number, padding left out; ``generator`` is not needed here.
+
+        The rows of a chunk are one motion, so all of them together vote for a component as one row: as independent
+        witnesses they would make every choice certain, and the weights would hardly be learned.
+        """
         log_weight, mean, std = self.components(network, cond, torch.zeros_like(action))
         action = action.masked_fill(is_pad[..., None], 0.0)
         log_p = -0.5 * ((action[:, None] - mean) / std).square() - std.log() - HALF_LOG_TAU
-        log_p = log_p.masked_fill(is_pad[:, None, :, None], 0.0).sum((-2, -1))  # (B, K)
+        rows = (~is_pad).sum(1).clamp(min=1)
+        log_p = log_p.masked_fill(is_pad[:, None, :, None], 0.0).sum((-2, -1)) / rows[:, None]  # (B, K)
         numbers = (~is_pad).sum() * action.shape[-1]
-        return -torch.logsumexp(log_weight + log_p, dim=1).sum() / numbers
+        return -(torch.logsumexp(log_weight + log_p, dim=1) * rows).sum() / numbers
 
     def sample(
         self, network: nn.Module, cond: Tensor, noise: Tensor, generator: torch.Generator | None = None

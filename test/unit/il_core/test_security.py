@@ -38,10 +38,10 @@ def permissions(namespace, domain):
 @pytest.mark.parametrize(
     ("namespace", "domain", "why"),
     [
-        ("left", 7, ""),
-        ("left", 0, "is for ROS_DOMAIN_ID 7, not 0"),
-        ("", 7, "is for namespace 'left', not ''"),
-        ("left/upper", 7, "is for namespace 'left', not 'left/upper'"),
+        ("left", "7", ""),
+        ("left", "0", "is for ROS_DOMAIN_ID 7, not 0"),
+        ("", "7", "is for namespace 'left', not ''"),
+        ("left/upper", "7", "is for namespace 'left', not 'left/upper'"),
     ],
 )
 def test_permissions_of_another_arm_are_recognised(namespace, domain, why):
@@ -49,10 +49,10 @@ def test_permissions_of_another_arm_are_recognised(namespace, domain, why):
 
 
 def test_permissions_without_a_namespace_are_recognised_and_the_command_may_speak_everywhere():
-    assert security.misfit(permissions("", 0), "sim", "", 0) == ""
-    assert security.misfit(permissions("", 0), "sim", "left", 0) == "is for namespace '', not 'left'"
-    assert security.misfit(permissions("left", 0).replace("/sim/", "/il/"), "il", "right", 0) == ""
-    assert security.misfit("no permissions of ours", "sim", "left", 0) == ""
+    assert security.misfit(permissions("", 0), "sim", "", "0") == ""
+    assert security.misfit(permissions("", 0), "sim", "left", "0") == "is for namespace '', not 'left'"
+    assert security.misfit(permissions("left", 0).replace("/sim/", "/il/"), "il", "right", "0") == ""
+    assert security.misfit("no permissions of ours", "sim", "left", "0") == ""
 
 
 def test_every_missing_key_is_named(tmp_path):
