@@ -144,6 +144,7 @@ def test_a_node_killed_while_recording_is_named(start):
     demo.assert_arm_rests()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_training(start):
     demo = start(*SHORT[:-1], "60")
     demo.wait((demo.out / "dataset").is_dir, "the dataset is begun")
