@@ -123,7 +123,7 @@ def one_case(kind: str, size: int, noise: int, recipe: str, trials: int) -> Valu
 
     world = PointWorld(NAMES[kind], size, noise)
     shown = demonstrations(world, NAMES[kind])
-    config = load_train_config(recipe, ("steps=1500", "max_seconds=0", "network.width=256", "hold_at_end=false"))
+    config = load_train_config(recipe, ("network.width=256", "hold_at_end=false"))
     with tempfile.TemporaryDirectory() as tmp:
         folder = Path(tmp)
         path = folder / "data.hdf5" if kind == "robomimic" else folder / "data"
