@@ -91,7 +91,7 @@ def is_joint_jump(q: Vector, q_des: Vector, config: SafetyConfig) -> bool:
 def is_pose_jump(T_base_ee: Vector, T_base_ee_des: Vector, config: SafetyConfig) -> bool:
     r"""The same for a pose: by distance, or by the angle :math:`\cos\theta = (\operatorname{tr} R - 1) / 2`."""
     way = T_base_ee_des[:3, 3] - T_base_ee[:3, 3]
-    if not float(way @ way) <= config.first_target_max_m**2:
+    if not math.hypot(*way) <= config.first_target_max_m:
         return True
     cosine = (float((T_base_ee[:3, :3] * T_base_ee_des[:3, :3]).sum()) - 1.0) / 2.0
     return not math.acos(max(-1.0, min(1.0, cosine))) <= config.first_target_max_rad
