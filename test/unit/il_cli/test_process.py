@@ -141,10 +141,11 @@ def test_a_killed_node_is_told_from_one_that_gave_up(pipe, tmp_path):
 
 # A supervisor in a process of its own, so that it can be interrupted or killed.
 SUPERVISE = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from il_cli.process import Supervisor
 from il_core.graph import Graph, NodeSpec
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits "ignored"
 nodes = tuple(NodeSpec(name, "steady_stand_in") for name in "ab")
 with Supervisor(Graph("test", nodes), Path(sys.argv[1])):
     while True:
