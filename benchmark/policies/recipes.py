@@ -40,7 +40,7 @@ BC = Recipe("bc", "bc")
 ACT = Recipe("act", "act")
 DIFFUSION = Recipe("diffusion", "diffusion")
 FLOW = Recipe("flow", "flow")
-# A quarter of the recipe's network and half of its steps: as it is, it takes three quarters of an hour on one core.
+# A quarter of the recipe's network and half of its steps: as it is, it takes several times as long.
 RNN_GMM = Recipe("rnn_gmm", "rnn_gmm", ("network.width=128", "steps=1500"))
 ONE_STEP = Recipe("one_step", "one_step", teacher="diffusion")
 

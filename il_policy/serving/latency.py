@@ -88,13 +88,8 @@ def estimate(reference: Array, measured: Array, longest_s: float = 1.0) -> Delay
     Raises:
         DeviceError: too short, no motion, or not the same motion; says which.
     """
-    for name, signal in (("reference", reference), ("measured", measured)):
-        if signal.ndim != 2 or signal.shape[1] < 2 or len(signal) < LEAST_SAMPLES:
-            raise DeviceError(f"{name} signal has {len(signal)} samples, need {LEAST_SAMPLES}; record longer")
-        if not np.isfinite(signal).all() or (np.diff(signal[:, 0]) <= 0).any():
-            raise DeviceError(f"{name} signal: times must rise and values be finite; check the clocks")
-        if np.ptp(signal[:, 1:], axis=0).max() < 1e-9:
-            raise DeviceError(f"{name} signal does not move; move the arm, or what the camera sees")
+    _require_motion("reference", reference)
+    _require_motion("measured", measured)
     begin = max(reference[0, 0] + longest_s, measured[0, 0])
     end = min(reference[-1, 0], measured[-1, 0])
     if end - begin < LEAST_S:
@@ -125,6 +120,16 @@ def estimate(reference: Array, measured: Array, longest_s: float = 1.0) -> Delay
         curvature = a - 2 * b + c
         offset = float(0.5 * (a - c) / curvature) if curvature < 0 else 0.0
     return Delay(1e3 * (k + offset) / GRID_HZ, float(scores[k]), len(measured))
+
+
+def _require_motion(name: str, signal: Array) -> None:
+    """Refuse what is too short, has no clock, or does not move."""
+    if signal.ndim != 2 or signal.shape[1] < 2 or len(signal) < LEAST_SAMPLES:
+        raise DeviceError(f"{name} signal has {len(signal)} samples, need {LEAST_SAMPLES}; record longer")
+    if not np.isfinite(signal).all() or (np.diff(signal[:, 0]) <= 0).any():
+        raise DeviceError(f"{name} signal: times must rise and values be finite; check the clocks")
+    if np.ptp(signal[:, 1:], axis=0).max() < 1e-9:
+        raise DeviceError(f"{name} signal does not move; move the arm, or what the camera sees")
 
 
 def _unit(x: Array) -> Array:

@@ -97,6 +97,6 @@ def test_keys_are_made_for_every_enclave(tmp_path):
         assert len(list(tmp_path.glob("keystore/enclaves/**/permissions.p7s"))) == policies > 10
 
 
-def test_all_of_these_blocks_is_run():
+def test_every_line_of_these_blocks_is_run():
     known = r"ros2 launch il_robot |ros2 service call /policy/enable |export \w+=|.*ros2 security "
     assert [line for b in BLOCKS for line in b.lines if not re.match(known, line)] == []

@@ -27,6 +27,7 @@ from il_policy.config import (
     TrainConfig,
 )
 from il_policy.heads import Sizes, make_head
+from il_policy.heads.gmm import GmmHead
 from il_policy.heads.ibc import knot_matrix
 from il_policy.heads.vq import k_means
 
@@ -118,6 +119,18 @@ def test_the_style_of_a_demonstration_brings_it_back() -> None:
     with torch.inference_mode():
         style, _ = net.encoder(TWO_WAYS, BLANK)
         assert (net(torch.zeros_like(TWO_WAYS), style, BLANK) - TWO_WAYS).abs().max() < 0.15
+
+
+def test_no_component_of_a_mixture_is_wide_enough_for_two_ways() -> None:
+    c = replace(BASE, head=Head.GMM)
+    head = make_head(c)
+    assert isinstance(head, GmmHead)
+    net = learn_two_ways(c, STEPS[Head.GMM])
+    with torch.inference_mode():
+        *_, spread = head.components(net, BLANK, torch.zeros(2, H, D))
+    assert c.gmm.min_std <= spread.min() and spread.max() <= c.gmm.max_std
+    with pytest.raises(ValueError, match="0 < min_std < max_std"):
+        replace(c.gmm, max_std=c.gmm.min_std)
 
 
 def test_a_mixture_draws_around_its_means_only_when_told_to() -> None:
