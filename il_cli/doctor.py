@@ -27,6 +27,8 @@ MEMORY_GB = 4.0  # training of the demo's policy and the running graph
 CORES = 2
 SHARED_MB = 400.0  # 16 MB for each process of the largest graph, twice
 LEFT_MB = 200.0  # memory that killed processes left locked
+RECEIVE_BYTES = 4 << 20  # what config/dds/ asks for each socket
+RMEM_KEY, RMEM_MAX = "net.core.rmem_max", Path("/proc/sys/net/core/rmem_max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,25 @@ def _shared_memory() -> Finding:
     return Finding("shared memory", free_mb > SHARED_MB and left_mb <= LEFT_MB, found, remedy)
 
 
+def _receive_buffer() -> Finding:
+    found = RMEM_MAX.read_text().strip() if RMEM_MAX.is_file() else "unknown"
+    return judge_receive_buffer(found)
+
+
+def judge_receive_buffer(rmem_max: str) -> Finding:
+    """Whether the processes of a graph can take in what all say at once when they find each other.
+
+    Args:
+        rmem_max: Largest receive buffer the kernel grants a socket [bytes], in decimal.
+    """
+    is_roomy = rmem_max.isdigit() and int(rmem_max) >= RECEIVE_BYTES
+    remedy = (
+        f"a graph that starts on a busy machine may take seconds longer: sudo sysctl -w {RMEM_KEY}={RECEIVE_BYTES}, "
+        f"and for good: echo {RMEM_KEY}={RECEIVE_BYTES} | sudo tee /etc/sysctl.d/60-il-robot.conf"
+    )
+    return Finding("receive buffer", is_roomy, f"{RMEM_KEY} {rmem_max}", remedy)
+
+
 def _black_box() -> Finding:
     problem = prepare()
     remedy = f"make room in {FOLDER}; in a container start it with --shm-size=1g"
@@ -261,6 +282,7 @@ EXAMINATIONS: tuple[Callable[[], Finding], ...] = (
     _middleware,
     _security,
     _shared_memory,
+    _receive_buffer,
     _black_box,
     _peers,
     _realtime,

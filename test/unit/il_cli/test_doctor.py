@@ -1,10 +1,12 @@
 """`il doctor`: a remedy with every complaint, and a status scripts can rely on."""
 
 import json
+from xml.etree import ElementTree
 
 import pytest
 
 from il_cli import doctor
+from il_core.graph import transport_profile
 
 GOOD = doctor.Finding("one", True, "there", required=True)
 POOR = doctor.Finding("two", False, "absent", "get it")
@@ -48,6 +50,21 @@ def test_an_executor_on_which_1_khz_was_not_measured_is_noted_with_the_version_t
     assert "7.1.4" in noted.remedy
     assert doctor.judge_executor(True, "EventsExecutor").ok
     assert doctor._executor in doctor.EXAMINATIONS
+
+
+@pytest.mark.parametrize(("found", "ok"), [("4194304", True), ("212992", False), ("unknown", False)])
+def test_a_receive_buffer_smaller_than_the_transport_asks_for_is_noted(found, ok):
+    noted = doctor.judge_receive_buffer(found)
+    assert (noted.ok, noted.required) == (ok, False) and found in noted.found
+    assert "net.core.rmem_max=4194304" in noted.remedy
+    assert doctor._receive_buffer in doctor.EXAMINATIONS
+
+
+@pytest.mark.parametrize("reach", ["LOCALHOST", "SUBNET"])
+def test_what_the_doctor_expects_is_what_the_transport_asks_for(reach):
+    file = transport_profile({"ROS_AUTOMATIC_DISCOVERY_RANGE": reach})
+    name = "{http://www.eprosima.com}receiveBufferSize"
+    assert [e.text for e in ElementTree.parse(file).iter(name)] == [str(doctor.RECEIVE_BYTES)]
 
 
 def test_every_real_complaint_comes_with_a_remedy():
