@@ -4,7 +4,7 @@ PY := .venv/bin/python
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs demo test test-slow test-franka check format bench-control bench-record bench-policies clean
+.PHONY: help setup docs demo test test-slow test-franka test-launch check format bench-control bench-record bench-policies clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,11 @@ test-franka: setup ## the Franka driver against a simulated controller, in a ven
 	@test -d .venv-franka/client || $(PY) -m pip install -q --no-deps --target .venv-franka/client pylibfranka==0.21.3
 	@FRANKA_SIM_PYTHON=$(CURDIR)/.venv-franka/bin/python PYTHONPATH=.venv-franka/client $(PY) -m pytest test/franka $(ARGS)
 
+test-launch: setup ## the launch files, run by ROS 2's launch; without a sourced ROS 2: SOURCES=<folder>, docs/launch_tests.md
+	@[ -z "$(SOURCES)" ] || bash test/launch/underlay.sh "$(SOURCES)"
+	@[ ! -f .venv-launch/setup.sh ] || . .venv-launch/setup.sh; \
+	  $(PY) -m pytest -p no:launch_testing -p no:launch_ros test/launch $(ARGS)
+
 docs: setup ## write docs/reference and the SROS2 policy anew from the code
 	@$(PY) -m docs.generate
 
@@ -55,4 +60,4 @@ bench-policies: setup ## measure policies task by task, resumable; QUICK=1 repea
 	@PYTHONPATH=. MUJOCO_GL=egl OMP_NUM_THREADS=1 $(PY) benchmark/bench_policies.py $(ARGS)
 
 clean: ## remove .venv and everything made
-	rm -rf .venv .venv-franka outputs build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-franka .venv-launch outputs build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

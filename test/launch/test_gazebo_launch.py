@@ -197,7 +197,7 @@ def test_a_parameter_file_of_the_users_keeps_its_say_but_not_about_the_output(tm
 
 def test_secure_mode_asks_for_keys_of_every_node_and_gives_each_its_enclave(file, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(launch_graph, "require_security", lambda environment, nodes: asked.extend(nodes))
+    monkeypatch.setattr(launch_graph, "require_security", lambda environment, nodes, namespace: asked.extend(nodes))
     monkeypatch.setenv("ROS_SECURITY_ENABLE", "True")
     context, actions = launched(file, out=str(tmp_path / "out"))
     beside = ["gazebo_bridge", "gazebo", "gazebo_camera"]
