@@ -36,7 +36,7 @@ test-franka: setup ## the Franka driver against a simulated controller, in a ven
 
 test-launch: setup ## the launch files, run by ROS 2's launch; without a sourced ROS 2: SOURCES=<folder>, docs/launch_tests.md
 	@[ -z "$(SOURCES)" ] || bash test/launch/underlay.sh "$(SOURCES)"
-	@[ ! -f .venv-launch/setup.sh ] || . .venv-launch/setup.sh; \
+	@[ -n "$$AMENT_PREFIX_PATH" ] || [ ! -f .venv-launch/setup.sh ] || . .venv-launch/setup.sh; \
 	  $(PY) -m pytest -p no:launch_testing -p no:launch_ros test/launch $(ARGS)
 
 docs: setup ## write docs/reference and the SROS2 policy anew from the code

@@ -1,4 +1,4 @@
-"""How long does a graph take to start, and does it lose what its processes tell each other? PYTHONPATH=. python FILE.
+"""How long does a graph take to start, and does it lose what its processes tell each other?
 
 Each start runs the graph that records, all at once and killed at the end, and asks two services. Every other round
 has the transport without the two settings that are measured, so that both see the same machine.

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 sources=$(cd "${1:?"which folder holds the sources? see the first lines of $0"}" && pwd)
 here=$PWD/.venv-launch
 python=$PWD/.venv/bin/python
-for name in launch launch_ros rcl_interfaces ros2cli rosidl_runtime_py sros2; do
+for name in geometry2 launch launch_ros rcl_interfaces ros2cli rosidl_runtime_py sros2; do
   [ -d "$sources/$name" ] || { echo "missing $sources/$name: git clone https://github.com/ros2/$name there" >&2; exit 1; }
 done
 [ -x "$python" ] || { echo "no .venv yet: run make setup" >&2; exit 1; }
@@ -31,7 +31,7 @@ for package in launch/{launch,launch_xml,launch_yaml,launch_testing,launch_pytes
   pip --no-deps --no-build-isolation "$sources/$package"
 done
 
-echo 'composition_interfaces, which launch_ros imports'
+echo 'composition_interfaces, which launch_ros imports, and tf2_msgs, which description_node publishes'
 # the wheels' CMake files name headers of Python and numpy where they were built
 for path in $(grep -rhoE '/[^;"]*/(include/python3\.[0-9]+|numpy/_core/include)' .venv/share "$here/share" --include='*.cmake' | sort -u); do
   case $path in
@@ -40,11 +40,13 @@ for path in $(grep -rhoE '/[^;"]*/(include/python3\.[0-9]+|numpy/_core/include)'
   esac
   [ -e "$path" ] || { mkdir -p "$(dirname "$path")" && ln -s "$real" "$path"; }
 done
-build=$here/build
-AMENT_PREFIX_PATH=$here:$PWD/.venv cmake -S "$sources/rcl_interfaces/composition_interfaces" -B "$build" -G Ninja \
-  -DCMAKE_PREFIX_PATH="$here;$PWD/.venv" -DCMAKE_INSTALL_PREFIX="$here" -DPython3_EXECUTABLE="$python" -DBUILD_TESTING=OFF >"$here/cmake.log"
-cmake --build "$build" >>"$here/cmake.log"
-cmake --install "$build" >>"$here/cmake.log"
+for package in rcl_interfaces/composition_interfaces geometry2/tf2_msgs; do
+  build=$here/build/$package
+  AMENT_PREFIX_PATH=$here:$PWD/.venv cmake -S "$sources/$package" -B "$build" -G Ninja -DBUILD_TESTING=OFF \
+    -DCMAKE_PREFIX_PATH="$here;$PWD/.venv" -DCMAKE_INSTALL_PREFIX="$here" -DPython3_EXECUTABLE="$python" >"$here/cmake.log"
+  cmake --build "$build" >>"$here/cmake.log"
+  cmake --install "$build" >>"$here/cmake.log"
+done
 
 cat >"$here/setup.sh" <<EOF
 export AMENT_PREFIX_PATH=$here:$PWD/.venv PYTHONPATH=$site LD_LIBRARY_PATH=$here/lib ROS_DISTRO=kilted ROS_VERSION=2
