@@ -1,12 +1,15 @@
 """Tests over ROS: a domain of their own, the graph's environment, and the marker."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from il_core.config import load_setup
 from il_core.graph import ros_environment
+
+sys.path.insert(0, str(Path(__file__).parent))  # what tests share: insist, browser
 
 # Set before anything imports rclpy. Domains above 101 would use ports the kernel hands out to others;
 # the lowest are people's own choice.

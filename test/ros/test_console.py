@@ -26,14 +26,12 @@ from il_core.types import Outcome
 
 pytest.importorskip("rclpy")
 pytest.importorskip("uvicorn", reason="pip install 'il_robot[console]'")
+from browser import CHROMIUM, Browser  # noqa: E402 - beside this file
 from sensor_msgs.msg import Image  # noqa: E402 - needs ROS
 
 from il_cli.ros.session import Session  # noqa: E402
 from il_core.ros import qos  # noqa: E402
 from il_core.ros.convert import time_msg  # noqa: E402
-
-sys.path.insert(0, str(Path(__file__).parent))
-from browser import CHROMIUM, Browser  # noqa: E402 - beside this file
 
 pytestmark = [
     pytest.mark.ros,

@@ -3,11 +3,13 @@
 import threading
 import time
 from collections import deque
+from functools import partial
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, WrenchStamped
+from insist import insisting
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64, String
 
@@ -65,17 +67,7 @@ class Rig:
         self.session.wait(condition, LIMIT_S, what, self.nodes.check)
 
     def order(self, topic, msg, heard, what):
-        """Publish until it is heard: the other end may not have found this publisher yet."""
-        next_s = 0.0
-
-        def is_heard():
-            nonlocal next_s
-            if time.monotonic() > next_s:
-                self.publishers[topic].publish(msg)
-                next_s = time.monotonic() + 1.0
-            return heard()
-
-        self.wait(is_heard, what)
+        self.wait(insisting(partial(self.publishers[topic].publish, msg), heard), what)
 
     def tool(self):
         return self.session.path[-1].T_base_ee

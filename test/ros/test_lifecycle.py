@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from insist import insisting
 
 pytest.importorskip("rclpy")
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402 - needs ROS
@@ -126,9 +128,8 @@ def test_a_controller_that_is_deactivated_in_a_motion_brings_the_arm_to_rest_and
     rig.to("controller", "configure", "activate")
     rig.wait(lambda: rig.session.path, "the controller")
     q_far = rig.q() + np.array([0.8, 0.0, 0.0, 0.0, 0.0, 0.0, 0.5])
-    rig.wait(lambda: rig.order.get_subscription_count() > 0, "the controller listens")
-    rig.order.publish(JointState(name=rig.joints.names, position=[float(x) for x in q_far]))
-    rig.wait(lambda: np.abs(rig.v()).max() > 0.1, "the arm moves")
+    wish = JointState(name=rig.joints.names, position=[float(x) for x in q_far])
+    rig.wait(insisting(partial(rig.order.publish, wish), lambda: np.abs(rig.v()).max() > 0.1), "the arm moves")
 
     rig.to("controller", "deactivate")
     time.sleep(0.1)  # what was on its way
@@ -161,8 +162,8 @@ def test_a_latched_stop_outlasts_deactivation_and_only_a_person_ends_it(rig: Rig
     assert rig.session.trigger(topics.CONTROLLER_RESUME) == "the arm may move"
     rig.wait_said("controller", "hold")
     assert np.abs(rig.q() - q_rest).max() < 0.02, "nor after it"
-    rig.order.publish(wish)
-    rig.wait(lambda: np.abs(rig.q() - q_rest).max() > 0.1, "a wish after the stop is followed")
+    is_followed = insisting(partial(rig.order.publish, wish), lambda: np.abs(rig.q() - q_rest).max() > 0.1, again_s=5.0)
+    rig.wait(is_followed, "a wish after the stop is followed")
 
 
 def test_a_take_that_runs_when_the_recorder_is_deactivated_is_kept_whole(rig: Rig) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-sys.path.insert(0, str(Path(__file__).parent))
 from std_msgs.msg import Float64, String  # noqa: E402 - needs ROS
 from test_policy_node import LIMIT_S, R_DOWN, Rig, Sensors, rig, saved, untrained  # noqa: E402, F401 - fixtures
 

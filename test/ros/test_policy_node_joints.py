@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-sys.path.insert(0, str(Path(__file__).parent))
 from test_policy_node import LIMIT_S, Rig, Sensors, rig, saved, untrained  # noqa: E402, F401 - needs ROS; fixtures
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("rclpy")
-sys.path.insert(0, str(Path(__file__).parent))
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402 - needs ROS
 from test_policy_node import LIMIT_S, Rig, Sensors, rig, saved  # noqa: E402, F401 - needs ROS; fixtures
 
