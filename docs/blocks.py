@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 WRITTEN = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/decisions/*.md")])
-NEEDS = {"time", "ros", "ros2", "setup", "hardware"}  # docs/README.md says what they mean
+NEEDS = {"time", "ros", "ros2", "build", "apt", "hardware"}  # docs/README.md says what they mean
 SHELLS = ("sh", "bash")
 
 _COMMENTS = r"(?:<!-- graph: (?P<graph>.*?) -->\n)?(?:<!-- test: (?P<swaps>.*?) -->\n)?"
