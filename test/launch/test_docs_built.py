@@ -15,14 +15,23 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 BUILD, SOURCES = shell_blocks("build"), os.environ.get("SOURCES", "")
 # What a shell has that sourced nothing: neither ROS, nor a virtual environment, nor options of a make around it.
-OF_ROS = ("AMENT_", "COLCON_", "CMAKE_PREFIX_PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "ROS_DISTRO", "VIRTUAL_ENV")
+OF_ROS = (
+    "_ROS_",
+    "AMENT_",
+    "COLCON_",
+    "CMAKE_PREFIX_PATH",
+    "LD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "ROS_DISTRO",
+    "VIRTUAL_ENV",
+)
 OF_MAKE = ("MAKE", "MFLAGS", "ARGS")
 
 
 def shell(lines, folder, without=OF_MAKE):
     """Run lines in one shell, as typed; give what they print."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(without)}
-    if OF_ROS[0] in without:
+    if set(OF_ROS) <= set(without):
         places = environment["PATH"].split(os.pathsep)
         environment["PATH"] = os.pathsep.join(p for p in places if not Path(p).is_relative_to(ROOT))
     environment["ROOT"] = str(ROOT)
