@@ -78,7 +78,7 @@ def test_the_launch_packages_are_built_from_their_sources(workspace):
     here = workspace[0] / "src" / "il_robot"
     lines = [f"export SOURCES={(ROOT / SOURCES).resolve()}", *block.lines]
     said = shell(lines, here, without=(*OF_ROS, *OF_MAKE))
-    assert "test/launch/test_launched_graphs.py: " in said, "launch_pytest is there"
+    assert "test/launch/test_launched_graphs.py::" in said, "launch_pytest is there"
     assert str(here / ".venv-launch/install/il_robot") in shell(
         [". .venv-launch/setup.sh", "ros2 pkg prefix il_robot"], here, without=(*OF_ROS, *OF_MAKE)
     )
