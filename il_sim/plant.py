@@ -201,15 +201,16 @@ class Plant:
 
     def read(self) -> ArmState:
         """Measured state at :attr:`now_ns`; torques are those the motors apply."""
+        q, v, tau = np.empty((3, len(self._q)))
+        gripper = self.read_into(q, v, tau)
+        return ArmState(stamp_ns=self.now_ns, q=q, v=v, tau=tau, gripper=gripper)
+
+    def read_into(self, q: Vector, v: Vector, tau: Vector) -> float:
+        """Like :meth:`read`, into arrays of (nq,) [rad, rad/s, N·m], at less than half its cost; give the opening."""
         data = self.data
+        q[:], v[:], tau[:] = data.qpos[self._q], data.qvel[self._v], data.actuator_force[self._motors]
         opening = float(data.qpos[self._finger_q]) / self.robot.gripper_open_m
-        return ArmState(
-            stamp_ns=self.now_ns,
-            q=data.qpos[self._q],
-            v=data.qvel[self._v],
-            tau=data.actuator_force[self._motors],
-            gripper=min(1.0, max(0.0, opening)),
-        )
+        return min(1.0, max(0.0, opening))
 
     def wrench(self) -> Vector:
         """Force and torque on the tool as the wrist's sensor has them, (6,) [N, N·m].

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import ClassVar
 
@@ -27,6 +28,7 @@ try:
 except ImportError:  # rclpy of Humble, and of Jazzy before 7.1.4; `il doctor` says so
     from rclpy.executors import SingleThreadedExecutor as Executor
 
+__all__ = ["CONTROL_PRIORITY", "RECORDING_PRIORITY", "Executor", "interruptible", "run", "spin", "try_realtime"]
 log = logging.getLogger(__name__)
 
 # Real-time priorities, above ordinary threads and below the kernel's own interrupt threads. A recorder
@@ -90,7 +92,8 @@ def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
     """Run one node until it is told to stop.
 
     ``start()`` of the node, if it has one, runs once before its callbacks do; ``on_shutdown_safe()``, if it has
-    one, runs at the end, while publishing still works.
+    one, runs at the end, while publishing still works. A node with a method ``spin(should_stop)`` runs its callbacks
+    by itself.
 
     Args:
         make_node: Builds the node; called after ``rclpy.init``.
@@ -113,7 +116,8 @@ def run(make_node: Callable[[], Node], *, priority: int | None = None) -> int:
         start = getattr(node, "start", None)  # managed nodes: configure and activate
         if start is not None:
             start()
-        spin(node, lambda: stop.is_set)
+        work = getattr(node, "spin", partial(spin, node))
+        work(lambda: stop.is_set)
     except IlError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1

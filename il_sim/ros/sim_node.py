@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+import time
 from array import array
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import rclpy
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.node import Node
+from rclpy.subscription import Subscription
+from rclpy.task import Future
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -19,12 +24,13 @@ from il_core.clock import SystemClock
 from il_core.config import load_setup
 from il_core.ros import convert, qos
 from il_core.ros.diagnostics import Diagnostics, Level
-from il_core.ros.node import CONTROL_PRIORITY, run, spin
+from il_core.ros.node import CONTROL_PRIORITY, Executor, run
 from il_core.ros.params import declare
 from il_sim.pacing import Pacer
 from il_sim.plant import STEP_NS, Plant
 
 WORLD_EVERY = 33  # steps between two states for cameras and objects: 30 Hz
+CALLBACKS_EVERY = 5  # ticks between two looks for services and timers
 DIAGNOSTICS_S = 0.5
 LEAVING_NS, SILENCE_NS = 1_000_000_000, 50_000_000  # longest wait for the controller's last word; what tells it
 
@@ -47,6 +53,8 @@ class SimParams:
 class SimNode(Node):
     """Owns one Plant; every millisecond: newest torques in, one step, state out."""
 
+    _taken: tuple[Subscription[JointState], ...] = ()
+
     def __init__(self) -> None:
         """Build the plant and start its clock."""
         super().__init__("sim")
@@ -61,10 +69,11 @@ class SimNode(Node):
         self._answered_ns = 0
         self._answers = self._late = self._since_world = 0
         self._make_publishers()
-        self.create_subscription(JointState, topics.EFFORT_SETPOINT, self._on_effort, qos.LATEST)
-        self.create_subscription(JointState, topics.GRIPPER_SETPOINT, self._on_gripper, qos.COMMAND)
+        self._taken = (
+            self.create_subscription(JointState, topics.EFFORT_SETPOINT, self._on_effort, qos.LATEST),
+            self.create_subscription(JointState, topics.GRIPPER_SETPOINT, self._on_gripper, qos.COMMAND),
+        )
         self.create_service(Trigger, topics.SIM_RESET, self._on_reset)
-        self.create_timer(STEP_NS * 1e-9, self._on_tick)
         self.create_timer(DIAGNOSTICS_S, self._on_diagnostics)
 
     def _seed(self) -> int:
@@ -101,7 +110,35 @@ class SimNode(Node):
     def _on_gripper(self, msg: JointState) -> None:
         self._plant.grip(wire.opening_from(msg, self._joints)[1])
 
-    def _on_tick(self) -> None:
+    @property
+    def subscriptions(self) -> Iterator[Subscription[JointState]]:
+        """Those an executor waits for; :meth:`spin` takes the newest command of the others when a step is due."""
+        return (s for s in super().subscriptions if s not in self._taken)
+
+    def spin(self, should_stop: Callable[[], bool]) -> None:
+        """Tick every millisecond of the wall's clock, and run the callbacks of services and timers between two ticks.
+
+        An executor would need a thread for the timer, one for each message, and two wake-ups of this thread: that cost
+        more than all of a step.
+        """
+        executor, never, ticks = Executor(), Future(), 0
+        executor.add_node(self)
+        try:
+            while rclpy.ok() and not should_stop():
+                for subscription in self._taken:
+                    taken = subscription.handle.take_message(JointState, False)  # noqa: FBT003 - not raw; C++ has no name
+                    if taken is not None:
+                        subscription.callback(taken[0])
+                self._tick()
+                ticks += 1
+                if ticks % CALLBACKS_EVERY == 0:
+                    executor.spin_until_future_complete(never, timeout_sec=0.0)
+                left_ns = self._plant.now_ns + STEP_NS - self._wall_ns()
+                time.sleep(1e-9 * min(max(left_ns, 0), STEP_NS))
+        finally:
+            executor.remove_node(self)
+
+    def _tick(self) -> None:
         """Take the steps that are due, and publish each state."""
         steps, present_ns = self._pacer.due(self._plant.now_ns, self._wall_ns())
         if present_ns != self._plant.now_ns:
@@ -120,15 +157,14 @@ class SimNode(Node):
             self._publish_world()
 
     def _publish_state(self) -> None:
-        state = self._plant.read()
         position, velocity, effort = self._views
-        position[:-1], velocity[:-1], effort[:-1] = state.q, state.v, state.tau
-        position[-1] = self._joints.m_from_opening(state.gripper)
-        self._state_msg.header.stamp = convert.time_msg(state.stamp_ns)
+        gripper = self._plant.read_into(position[:-1], velocity[:-1], effort[:-1])
+        position[-1] = self._joints.m_from_opening(gripper)
+        self._state_msg.header.stamp = convert.time_msg(self._plant.now_ns)
         self._states.publish(self._state_msg)
         if self._wrenches is not None:
             wrench = self._plant.wrench()
-            self._wrenches.publish(convert.wrench_msg(state.stamp_ns, wrench, self._wrench_frame))
+            self._wrenches.publish(convert.wrench_msg(self._plant.now_ns, wrench, self._wrench_frame))
         if self._clock_out is not None:
             self._clock_out.publish(Clock(clock=self._state_msg.header.stamp))
 
@@ -170,7 +206,7 @@ class SimNode(Node):
             now_ns = self._wall_ns()
             return now_ns > end_ns or now_ns - self._answered_ns > SILENCE_NS
 
-        spin(self, is_alone)
+        self.spin(is_alone)
 
 
 def main() -> None:
