@@ -132,6 +132,7 @@ def test_ctrl_c_while_recording(start):
     demo.assert_arm_rests()
 
 
+@pytest.mark.slow
 def test_a_node_killed_while_recording_is_named(start):
     demo = start(*SHORT)
     demo.wait(lambda: len(list_recordings(demo.recordings)) == 1, "first recording is kept")
@@ -160,6 +161,7 @@ def test_ctrl_c_while_training(start):
     assert demo.shown() == shown > 0
 
 
+@pytest.mark.slow
 def test_a_policy_killed_while_it_drives_is_named_and_the_arm_stops(start):
     demo = start(*SHORT)
     demo.wait(lambda: demo.is_in("policy") and demo.plans > 0, "the policy drives")
