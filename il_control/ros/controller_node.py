@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
+from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
 
@@ -27,9 +30,10 @@ from il_control.ros.seat import Seat
 from il_control.ros.telemetry import Telemetry
 from il_control.ros.warm_up import keep_garbage_out, warm_up
 from il_core import topics, wire
+from il_core.arm_state_reader import ArmStateReader
 from il_core.clock import SteadyClock
 from il_core.config import load_setup
-from il_core.errors import IlError
+from il_core.errors import DeviceError, IlError
 from il_core.ros import qos
 from il_core.ros.clock import RosClock
 from il_core.ros.diagnostics import Level
@@ -89,7 +93,8 @@ class ControllerNode(ManagedNode):
         warm_up(setup, self._config)
         self._telemetry = Telemetry(self, self._joints, ArmModel(setup), self._output.value)
         self._heard_ns = self._steady_ns()
-        self._states = self._subscribe(JointState, topics.JOINT_STATES, self._on_state, qos.LATEST)
+        self._reader = ArmStateReader(self._joints, _decode)
+        self._states = self._subscribe(JointState, topics.JOINT_STATES, self._on_state, qos.LATEST, raw=True)
 
     def activate(self) -> None:
         """Hold the arm where it is from its next state on, and listen to those who want to move it."""
@@ -111,7 +116,15 @@ class ControllerNode(ManagedNode):
         keep_garbage_out()
         self._is_driving = True
 
-    def _subscribe(self, kind: type, topic: str, act: Callable[[Any], bool | None], profile: Any) -> Any:  # noqa: ANN401
+    def _subscribe(
+        self,
+        kind: type,
+        topic: str,
+        act: Callable[[Any], bool | None],
+        profile: QoSProfile,
+        *,
+        raw: bool = False,
+    ) -> Subscription[Any]:
         """Subscribe; a message that cannot be used is refused, one that is late ignored, and both are counted."""
 
         def guarded(msg: Any) -> None:  # noqa: ANN401 - message class varies
@@ -122,15 +135,15 @@ class ControllerNode(ManagedNode):
                 text = f"'{topic}' refused ({self._refused[topic]} so far): {error}"
                 self.get_logger().warning(text, throttle_duration_sec=1.0)
 
-        return self.create_subscription(kind, topic, guarded, profile)
+        return self.create_subscription(kind, topic, guarded, profile, raw=raw)
 
-    def _on_state(self, msg: JointState) -> None:
+    def _on_state(self, data: bytes) -> None:
         """One control cycle."""
         if not self._is_driving:
             self._heard_ns = self._steady_ns()
             return
         began_ns = time.perf_counter_ns()
-        state = wire.arm_state_from(msg, self._joints)
+        state = self._reader.read(data)
         if self._pace is not None and not self._pace.is_due(state.stamp_ns):
             return
         report = self._cycle.step(state, self._clock_ns())
@@ -180,7 +193,7 @@ class ControllerNode(ManagedNode):
         self._is_driving, self._stopped_by = False, self._cycle.stop_causes
         end_ns = self._steady_ns() + LEAVING_NS
         while self._steady_ns() < end_ns:  # the executor waits for this transition, so states are taken here
-            taken = self._states.handle.take_message(JointState, False)
+            taken = self._states.handle.take_message(JointState, True)  # raw
             if taken is not None:
                 self._leave(taken[0])
             elif self._steady_ns() - self._heard_ns > FRESH_NS:
@@ -200,15 +213,22 @@ class ControllerNode(ManagedNode):
             state = replace(state, v=np.zeros_like(state.v))
         self._telemetry.command(self._cycle.rest(state))
 
-    def _leave(self, msg: JointState) -> None:
+    def _leave(self, data: bytes) -> None:
         """Answer a state without following anything; one that cannot be used is left out."""
         with contextlib.suppress(IlError, ValueError):
-            state = wire.arm_state_from(msg, self._joints)
+            state = self._reader.read(data)
             if self._pace is not None and not self._pace.is_due(state.stamp_ns):
                 return
             self._telemetry.command(self._cycle.rest(state))
             if self._last is not None:
                 self._last, self._heard_ns = (state, self._last[1]), self._steady_ns()
+
+
+def _decode(data: bytes) -> JointState:
+    try:
+        return deserialize_message(data, JointState)
+    except RuntimeError as error:
+        raise DeviceError(f"joint states: {len(data)} bytes that are no message: {error}") from error
 
 
 def main() -> None:

@@ -11,9 +11,12 @@ from geometry_msgs.msg import PointStamped  # noqa: E402 - needs ROS
 from mcap.records import Schema  # noqa: E402
 from mcap_ros2.decoder import DecoderFactory  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
+from sensor_msgs.msg import JointState  # noqa: E402
 
 from il_core import wire  # noqa: E402
-from il_core.errors import DeviceError, JointSetError, ShapeError  # noqa: E402
+from il_core.arm_state_reader import ArmStateReader  # noqa: E402
+from il_core.config import load_setup  # noqa: E402
+from il_core.errors import DeviceError, IlError, JointSetError, NonFiniteError, ShapeError  # noqa: E402
 from il_core.geometry import matrix_from_rotvec, pose  # noqa: E402
 from il_core.ros import convert  # noqa: E402
 from il_core.store.msgdefs import definition, encoder  # noqa: E402
@@ -52,6 +55,67 @@ def joints(tiny_setup):
 
 def random_pose(rng):
     return pose(rng.normal(size=3), matrix_from_rotvec(rng.normal(size=3)))
+
+
+def reader(joints):
+    return ArmStateReader(joints, lambda data: deserialize_message(data, JointState))
+
+
+def message(joints, rng, names=None, frame=""):
+    """Numbers of a joint state under some names, a fresh stamp."""
+    names = list(names or joints.names_with_gripper)
+    msg = JointState(
+        name=names, **{k: rng.normal(size=len(names)).tolist() for k in ("position", "velocity", "effort")}
+    )
+    msg.header.stamp, msg.header.frame_id = convert.time_msg(T0 + int(rng.integers(10**9))), frame
+    return msg
+
+
+def assert_read(of, msg, joints):
+    """What the reader makes of bytes is what decoding them makes."""
+    got, wanted = of.read(serialize_message(msg)), wire.arm_state_from(msg, joints)
+    assert (got.stamp_ns, got.gripper) == (wanted.stamp_ns, wanted.gripper)
+    np.testing.assert_array_equal([got.q, got.v, got.tau], [wanted.q, wanted.v, wanted.tau])
+
+
+@pytest.mark.parametrize("task", ["tiny", "pick_place"])
+def test_states_read_in_place_are_those_decoded(task, joints, rng):
+    joints = joints if task == "tiny" else wire.JointMap(load_setup(task).robot)
+    of = reader(joints)
+    for names in (joints.names_with_gripper, joints.names_with_gripper[::-1], joints.names_with_gripper):
+        for frame in ("", "a", "base", "world"):  # other lengths of what comes before
+            for _ in range(3):
+                assert_read(of, message(joints, rng, names, frame), joints)
+
+
+def test_only_the_first_of_equal_messages_is_decoded(joints, rng):
+    decoded = []
+    of = ArmStateReader(joints, lambda data: decoded.append(1) or deserialize_message(data, JointState))
+    for _ in range(5):
+        assert_read(of, message(joints, rng), joints)
+    assert len(decoded) == 1
+
+
+def test_what_cannot_be_used_is_refused_in_place_as_well(joints, rng):
+    of = reader(joints)
+    assert_read(of, message(joints, rng), joints)
+    foreign, short, nan = (message(joints, rng) for _ in range(3))
+    foreign.name = [f"x{name[1:]}" for name in foreign.name]
+    short.effort = short.effort[:-1]
+    nan.velocity[0] = float("nan")
+    for msg, error in ((foreign, JointSetError), (short, ShapeError), (nan, NonFiniteError)):
+        with pytest.raises(error):
+            of.read(serialize_message(msg))
+        assert_read(of, message(joints, rng), joints)
+
+
+def test_bytes_that_end_early_are_refused(joints, rng):
+    of = reader(joints)
+    data = serialize_message(message(joints, rng))
+    of.read(data)
+    for end in (3, 11, len(data) // 2, len(data) - 8):
+        with pytest.raises((ValueError, IlError, RuntimeError)):
+            of.read(data[:end])
 
 
 def test_arm_state(send, joints, rng):
