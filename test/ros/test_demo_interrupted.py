@@ -38,10 +38,11 @@ class Demo:
         self.plans = 0
         self.joints = wire.JointMap(load_setup("pick_place").robot)
         session.node.create_subscription(MultiDOFJointTrajectory, topics.POSE_CHUNK, self._on_plan, qos.COMMAND)
-        # Nobody spins it: its readers keep the newest message until it is asked for. The demo needs the processor.
+        # Nobody spins it: its readers keep the newest message until it is asked for. The demo needs the processor, and
+        # to a reliable reader that falls behind 1 kHz streams are sent again, at real-time priority.
         self.ear = Node("demo_ear")
         self.newest = {
-            topic: self.ear.create_subscription(JointState, topic, lambda _: None, qos.COMMAND)
+            topic: self.ear.create_subscription(JointState, topic, lambda _: None, qos.LATEST)
             for topic in (topics.JOINT_STATES, topics.EFFORT_SETPOINT)
         }
         command = [sys.executable, "-c", DEMO, "demo", "--out", str(out), *options]
