@@ -66,6 +66,11 @@ class Demo:
             assert time.monotonic() < end, f"{what}: not within {LIMIT_S} s"
             time.sleep(0.05)
 
+    def show_one(self):
+        """Wait until a demonstration is kept and the next one has begun."""
+        self.wait(lambda: len(list_recordings(self.recordings)) == 1, "first recording is kept")
+        self.wait(lambda: list(self.recordings.rglob("*.partial")), "second recording has begun")
+
     def shown(self):
         """Demonstrations that succeeded; one that failed is kept as such and shown again."""
         headers = [Recording.open(folder).header for folder in list_recordings(self.recordings)]
@@ -111,7 +116,7 @@ def start(tmp_path):
         demos = []
 
         def begin(*options):
-            demos.append(Demo(tmp_path / "demo", session, *options))
+            demos.append(Demo(tmp_path / f"demo_{len(demos)}", session, *options))
             return demos[-1]
 
         yield begin
@@ -121,10 +126,23 @@ def start(tmp_path):
             demo.ear.destroy_node()
 
 
-def test_ctrl_c_while_recording(start):
+def recording(start):
+    """A demo in the middle of its second recording.
+
+    Beside pytest, on two cores of which others take half, one demo in ten ends before because a node did not answer in
+    time. That is not what these tests are about: it may try twice.
+    """
     demo = start(*SHORT)
-    demo.wait(lambda: len(list_recordings(demo.recordings)) == 1, "first recording is kept")
-    demo.wait(lambda: list(demo.recordings.rglob("*.partial")), "second recording has begun")
+    try:
+        demo.show_one()
+    except pytest.fail.Exception:
+        demo = start(*SHORT)
+        demo.show_one()
+    return demo
+
+
+def test_ctrl_c_while_recording(start):
+    demo = recording(start)
     nodes = demo.nodes()
     demo.process.send_signal(signal.SIGINT)
     demo.finish(nodes)
@@ -135,9 +153,7 @@ def test_ctrl_c_while_recording(start):
 
 @pytest.mark.slow
 def test_a_node_killed_while_recording_is_named(start):
-    demo = start(*SHORT)
-    demo.wait(lambda: len(list_recordings(demo.recordings)) == 1, "first recording is kept")
-    demo.wait(lambda: list(demo.recordings.rglob("*.partial")), "second recording has begun")
+    demo = recording(start)
     nodes = demo.nodes()
     next(p for command, p in nodes.items() if "sim_camera_node" in command).kill()
     err = demo.finish(nodes, is_fault=True)
