@@ -129,8 +129,8 @@ def start(tmp_path):
 def recording(start):
     """A demo in the middle of its second recording.
 
-    Beside pytest, on two cores of which others take half, one demo in ten ends before because a node did not answer in
-    time. That is not what these tests are about: it may try twice.
+    Beside pytest, on two cores at half their speed, a demo ended before now and then: a service gave no answer in time.
+    That is not what these tests are about, so it may try twice.
     """
     demo = start(*SHORT)
     try:
