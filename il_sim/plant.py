@@ -206,7 +206,7 @@ class Plant:
         return ArmState(stamp_ns=self.now_ns, q=q, v=v, tau=tau, gripper=gripper)
 
     def read_into(self, q: Vector, v: Vector, tau: Vector) -> float:
-        """Like :meth:`read`, into arrays of (nq,) [rad, rad/s, N·m], at less than half its cost; give the opening."""
+        """Like :meth:`read`, into arrays of (nq,) [rad, rad/s, N·m]; give the gripper's opening in [0, 1]."""
         data = self.data
         q[:], v[:], tau[:] = data.qpos[self._q], data.qvel[self._v], data.actuator_force[self._motors]
         opening = float(data.qpos[self._finger_q]) / self.robot.gripper_open_m

@@ -118,8 +118,7 @@ class SimNode(Node):
     def spin(self, should_stop: Callable[[], bool]) -> None:
         """Tick every millisecond of the wall's clock, and run the callbacks of services and timers between two ticks.
 
-        An executor would need a thread for the timer, one for each message, and two wake-ups of this thread: that cost
-        more than all of a step.
+        An executor would wait for a timer's thread and for every message instead, and wake this thread for each.
         """
         executor, never, ticks = Executor(), Future(), 0
         executor.add_node(self)
